@@ -1,0 +1,3 @@
+"""cmbench: a benchmark for optimizers that search for flat minima."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The command line: one module per subcommand that parses, calls and prints."""

@@ -1,0 +1,63 @@
+"""The `cmbench` command: collects the subcommands and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import cmbench
+from cmbench.cli import suites
+from cmbench.errors import MissingResults, UserError
+
+app = typer.Typer(
+    name="cmbench",
+    help="Benchmark optimizers that search for flat minima.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"cmbench {cmbench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("suites")(suites.suites)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 2 the user's error, 3 a run failed, 4 results missing, 130 interrupted."""
+    try:
+        app(standalone_mode=True)
+    except MissingResults as error:
+        _fail(error, 4)
+    except UserError as error:
+        _fail(error, 2)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(error: Exception, code: int) -> None:
+    for line in str(error).splitlines():
+        print(f"cmbench: {line}", file=sys.stderr)
+    sys.exit(code)

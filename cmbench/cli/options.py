@@ -1,0 +1,34 @@
+"""The options that mean the same in every subcommand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Opt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--opt",
+        metavar="NAME",
+        help="Only this optimizer: a label or name of the suite, or any registered one. Repeatable.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the suite, or a hyperparameter of every chosen optimizer. Repeatable.",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results are kept.")]
+Force = Annotated[bool, typer.Option("--force", help="Run again what is finished already.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the table and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable results on stdout, everything else on stderr.")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="cpu|cuda|…", help="Where to compute. [default: a GPU if there is one]"),
+]
+DEFAULT_OUT = Path("results")

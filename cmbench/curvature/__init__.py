@@ -1,0 +1,1 @@
+"""Sharpness: Hessian-vector products and the eigenvalues computed with them."""

@@ -1,0 +1,127 @@
+"""Runs a plan: skips what is finished, stores what comes out, and goes on when one run fails."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from cmbench.errors import UserError
+from cmbench.experiments.environment import environment
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Cost, Result, Status
+from cmbench.experiments.store import ResultStore
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a runner returns for one run; the rest of its result follows from the spec and the machine."""
+
+    status: Status
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    lanes: dict[str, list[Any]] = field(default_factory=dict)
+    curves: dict[str, list[Any]] = field(default_factory=dict)
+    cost: Cost | None = None
+    error: str | None = None
+    diverged_step: int | None = None
+
+
+Runner = Callable[[Sequence[RunSpec]], Iterable[Measurement]]
+
+
+class Listener:
+    """Hears how a plan goes on; this one stays silent."""
+
+    def skipped(self, spec: RunSpec, result: Result) -> None:
+        """A finished result of `spec` was found."""
+
+    def started(self, spec: RunSpec, position: int, total: int) -> None:
+        """Run `position` of `total` (counted from 1, skipped ones left out) begins."""
+
+    def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
+        """A result was written."""
+
+    def failed(self, spec: RunSpec, details: str) -> None:
+        """A run raised; `details` is the traceback. Its result is written all the same."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every result of a plan, in the plan's order, and how many of them were there before."""
+
+    results: list[Result]
+    skipped: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run completed."""
+        return all(result.status == "completed" for result in self.results)
+
+
+def execute(
+    specs: Sequence[RunSpec],
+    store: ResultStore,
+    run: Runner,
+    *,
+    force: bool = False,
+    device: str = "cpu",
+    listener: Listener | None = None,
+    batch: Callable[[RunSpec], Hashable] = lambda spec: spec.id,
+) -> Outcome:
+    """Runs the specs that have no finished result in `store` (all of them with `force`) and stores their results.
+
+    Neighbouring specs with the same `batch` key are handed to `run` together; it returns one measurement for each.
+    An exception in `run` becomes the status `failed`, and the plan goes on; `UserError` and interrupts pass through.
+    """
+    listener = listener or Listener()
+    results: dict[str, Result] = {}
+    todo = []
+    for spec in specs:
+        found = None if force else store.find(spec)
+        if found and found.finished:
+            results[spec.id] = found
+            listener.skipped(spec, found)
+        else:
+            todo.append(spec)
+    skipped, position = len(results), 0
+    for _, group in groupby(todo, key=batch):
+        members = list(group)
+        for spec in members:
+            position += 1
+            listener.started(spec, position, len(todo))
+        try:
+            measurements = list(run(members))
+        except UserError:
+            raise
+        except Exception as error:
+            listener.failed(members[0], traceback.format_exc())
+            measurements = [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)
+        for spec, measurement in zip(members, measurements, strict=True):
+            result = _result(spec, measurement, device)
+            results[spec.id] = result
+            listener.ended(spec, result, store.save(spec, result))
+    return Outcome([results[spec.id] for spec in specs], skipped)
+
+
+def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:
+    return Result(
+        kind=spec.kind,
+        id=spec.id,
+        suite=spec.suite,
+        optimizer=spec.optimizer,
+        seed=spec.seed,
+        settings=spec.settings_document(),
+        status=measurement.status,
+        error=measurement.error,
+        diverged_step=measurement.diverged_step,
+        metrics=measurement.metrics,
+        lanes=measurement.lanes,
+        curves=measurement.curves,
+        cost=measurement.cost,
+        environment=environment(device) | ({"data": spec.data} if spec.data else {}),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,123 @@
+"""From a suite to the list of its runs, each with an identity that depends on nothing but what determines its outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from pydantic import SerializeAsAny
+
+from cmbench.experiments.result import OptimizerReference, SuiteReference
+from cmbench.experiments.settings import (
+    CheckpointSettings,
+    ConvergenceSettings,
+    EscapeSettings,
+    EscapeSuite,
+    Frozen,
+    Kind,
+    ToySettings,
+    TrainSettings,
+)
+from cmbench.experiments.suite import ResolvedSuite
+
+
+class RunSpec(Frozen):
+    """Everything that determines a run's outcome, and the suite and checkpoint settings, which do not."""
+
+    kind: Kind
+    suite: SuiteReference
+    optimizer: OptimizerReference | None
+    seed: int
+    settings: SerializeAsAny[Frozen]
+    data: str | None = None
+    """Fingerprint of the data set."""
+    checkpoint: CheckpointSettings | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of what determines the outcome."""
+        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint"})
+        if self.optimizer:
+            del identity["optimizer"]["label"]
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """What a person calls this run: `digits adam_cm seed 3`."""
+        label = f" {self.optimizer.label}" if self.optimizer else ""
+        return f"{self.suite.name}{label} seed {self.seed}"
+
+    def settings_document(self) -> dict[str, Any]:
+        """The settings as they stand in the result's JSON."""
+        return self.settings.model_dump(mode="json") | ({"data": self.data} if self.data else {})
+
+
+def _narrow(settings: Frozen, target: type[Frozen], **overrides: Any) -> Frozen:
+    """The fields of `target` out of a suite that has them all, with single values in place of the suite's lists."""
+    return target(**{name: overrides.get(name, getattr(settings, name, None)) for name in target.model_fields})
+
+
+def _references(suite: ResolvedSuite) -> tuple[SuiteReference, list[OptimizerReference]]:
+    return SuiteReference(name=suite.name, sha256=suite.sha256), [
+        OptimizerReference(name=o.name, label=o.label, hyperparameters=o.hyperparameters) for o in suite.optimizers
+    ]
+
+
+def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None = None) -> list[RunSpec]:
+    """One run per optimizer and seed, seed by seed, so that an interrupted plan leaves complete comparisons.
+
+    `data` is the fingerprint of the workload's data; `seeds` replaces the suite's own.
+    """
+    reference, optimizers = _references(suite)
+    settings = _narrow(suite.settings, TrainSettings)
+    return [
+        RunSpec(
+            kind="train",
+            suite=reference,
+            optimizer=optimizer,
+            seed=seed,
+            settings=settings,
+            data=data,
+            checkpoint=suite.settings.checkpoint,
+        )
+        for seed in (range(suite.settings.seeds) if seeds is None else seeds)
+        for optimizer in optimizers
+    ]
+
+
+def plan_landscapes(suite: ResolvedSuite) -> list[RunSpec]:
+    """One run (a cell of many lanes) per surface, sharpness coefficient and optimizer of a toy or escape-ratio suite."""
+    reference, optimizers = _references(suite)
+    target = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
+    return [
+        RunSpec(
+            kind=suite.settings.kind,
+            suite=reference,
+            optimizer=optimizer,
+            seed=suite.settings.seed,
+            settings=_narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
+        )
+        for surface, domain in suite.settings.domains.items()
+        for sharpness in (suite.settings.sharpness or (None,))
+        for optimizer in optimizers
+    ]
+
+
+def plan_convergence(suite: ResolvedSuite) -> list[RunSpec]:
+    """One run per capacity and momentum of a convergence suite."""
+    reference, _ = _references(suite)
+    return [
+        RunSpec(
+            kind="convergence",
+            suite=reference,
+            optimizer=None,
+            seed=0,
+            settings=_narrow(suite.settings, ConvergenceSettings, capacity=capacity, beta=beta),
+        )
+        for capacity in suite.settings.capacity
+        for beta in suite.settings.beta
+    ]

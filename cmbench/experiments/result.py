@@ -1,0 +1,71 @@
+"""The result of one run, as it stands in its JSON file."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cmbench.experiments.settings import Kind
+
+SCHEMA = "cmbench.result/1"
+Status = Literal["completed", "diverged", "failed", "interrupted"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class SuiteReference(_Record):
+    """The suite a run belongs to: its name, and the SHA-256 of its file."""
+
+    name: str
+    sha256: str
+
+
+class OptimizerReference(_Record):
+    """The optimizer of a run: its registry name, its label in the suite, every hyperparameter."""
+
+    name: str
+    label: str
+    hyperparameters: dict[str, Any]
+
+
+class Cost(_Record):
+    """What a run took. Evaluation time is kept apart from the time of the optimization itself."""
+
+    wall_seconds: float
+    evaluation_seconds: float = 0.0
+    steps: int
+    gradient_evaluations: int
+    peak_memory_bytes: int | None = None
+    optimizer_state_bytes: int | None = None
+
+
+class Result(_Record):
+    """One run: what was asked (`kind` to `settings`), what came out, what it cost, where it ran.
+
+    A number that is not finite is stored as null.
+    """
+
+    schema_: Literal["cmbench.result/1"] = Field(SCHEMA, alias="schema")
+    kind: Kind
+    id: str
+    suite: SuiteReference
+    optimizer: OptimizerReference | None
+    seed: int
+    settings: dict[str, Any]
+    status: Status
+    error: str | None = None
+    diverged_step: int | None = None
+    metrics: dict[str, float | None] = {}
+    lanes: dict[str, list[float | bool | None]] = {}
+    curves: dict[str, list[Any]] = {}
+    cost: Cost | None = None
+    environment: dict[str, Any] = {}
+    created: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether running it again would give the same: a failed or interrupted run is worth another try."""
+        return self.status in ("completed", "diverged")

@@ -1,0 +1,211 @@
+"""What a suite file may say, as pydantic models: one class of settings per kind of run, one suite class around each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Kind = Literal["train", "toy", "escape-ratio", "sharpness", "convergence"]
+PositiveInt = Annotated[int, Field(ge=1)]
+Sharpness = Annotated[float, Field(gt=1)]
+Interval = tuple[float, float]
+
+
+class Frozen(BaseModel):
+    """Immutable, strict about unknown keys, and without silent conversions from strings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_silent_conversion(cls, value: Any, info: Any) -> Any:
+        annotation = cls.model_fields[info.field_name].annotation
+        if isinstance(value, str) and annotation in (int, float):
+            raise ValueError(f"a number is wanted, not the text {value!r}")
+        if isinstance(value, bool) and annotation in (int, float):
+            raise ValueError(f"a number is wanted, not {value}")
+        return value
+
+
+class Schedule(Frozen):
+    """The learning rate over time: `constant`, or `step`: multiplied by `gamma` at each milestone.
+
+    Milestones count epochs in training and steps on landscapes.
+    """
+
+    name: Literal["constant", "step"] = "constant"
+    milestones: tuple[PositiveInt, ...] = ()
+    gamma: float = Field(0.1, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _milestones_belong_to_step(self) -> Schedule:
+        if (self.name == "step") != bool(self.milestones):
+            raise ValueError("a step schedule needs milestones, a constant one has none")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError("milestones must increase")
+        return self
+
+    def factor(self, position: int) -> float:
+        """What the base learning rate is multiplied by after `position` whole epochs (or steps)."""
+        return self.gamma ** sum(position >= milestone for milestone in self.milestones)
+
+
+class CheckpointSettings(Frozen):
+    """How often a training run saves what it needs to go on after being killed. No part of a run's identity."""
+
+    every_steps: int = Field(500, ge=1)
+
+
+class PaperReference(Frozen):
+    """The place in the paper that a suite corresponds to, e.g. `{table: 2, column: cifar10}`."""
+
+    table: int | None = None
+    figure: int | None = None
+    column: str | None = None
+
+
+class TrainSettings(Frozen):
+    """What determines a training run besides its optimizer and seed."""
+
+    workload: str
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    schedule: Schedule = Schedule()
+    loss_bound: float = Field(1e6, gt=0, description="a training loss above it (or NaN, inf) ends the run as diverged")
+
+
+class LandscapeSettings(Frozen):
+    """What determines one cell of landscape runs besides its optimizer and seed."""
+
+    surface: str
+    dim: int = Field(2, ge=1)
+    domain: Interval | None = Field(None, description="start points are uniform in it; the surface's own if absent")
+    starts: int = Field(20, ge=1)
+    start_points: tuple[tuple[float, ...], ...] | None = Field(None, description="given start points, instead")
+    steps: int = Field(500, ge=1)
+    schedule: Schedule = Schedule()
+
+    @field_validator("domain")
+    @classmethod
+    def _increasing(cls, value: Interval | None) -> Interval | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("a domain is [low, high] with low < high")
+        return value
+
+    @model_validator(mode="after")
+    def _points_fit(self) -> LandscapeSettings:
+        if self.start_points is not None and any(len(point) != self.dim for point in self.start_points):
+            raise ValueError(f"every start point needs {self.dim} coordinates")
+        return self
+
+
+class ToySettings(LandscapeSettings):
+    """A cell of `cmbench toy`; `sharpness` is the coefficient s of Eq. 9 and belongs to that surface only."""
+
+    sharpness: Sharpness | None = None
+
+
+class EscapeSettings(LandscapeSettings):
+    """A cell of `cmbench escape-ratio`: one sharpness coefficient of Eq. 9."""
+
+    sharpness: Sharpness
+
+
+class SharpnessSettings(Frozen):
+    """A measurement of a finished training run: the largest eigenvalue of the loss Hessian at its weights."""
+
+    of: str = Field("", description="id of the measured run")
+    examples: int | None = Field(None, ge=1, description="size of the fixed training subset; all if absent")
+    iterations: int = Field(200, ge=1)
+    tolerance: float = Field(1e-3, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
+
+
+class ConvergenceSettings(Frozen):
+    """Asymptotic rates of momentum methods on quadratics (section 3.2): one memory capacity, 0 for classical momentum."""
+
+    capacity: int = Field(5, ge=0)
+    condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = (1, 10, 100, 1000, 10000)
+    beta: float | None = Field(None, ge=0, lt=1, description="fixed momentum; optimised together with α if absent")
+
+
+class SuiteBase(Frozen):
+    """What every suite has."""
+
+    kind: Kind
+    description: str
+    optimizers: dict[str, dict[str, Any]] = {}
+    paper: PaperReference | None = None
+
+
+class TrainSuite(TrainSettings, SuiteBase):
+    """`kind: train`"""
+
+    kind: Literal["train"]
+    seeds: int = Field(1, ge=1)
+    checkpoint: CheckpointSettings = CheckpointSettings()
+
+
+class _Surfaces(SuiteBase):
+    """One surface with its domain, or several: `surfaces: {levy: [-10, 10], ackley: null}`."""
+
+    seed: int = Field(0, ge=0)
+    surface: str | None = None
+    surfaces: dict[str, Interval | None] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> _Surfaces:
+        if (self.surface is None) == (not self.surfaces):
+            raise ValueError("give either surface (and domain) or surfaces")
+        return self
+
+    @property
+    def domains(self) -> dict[str, Interval | None]:
+        """Every surface of the suite with its domain."""
+        return self.surfaces or {self.surface: self.domain}
+
+
+class ToySuite(_Surfaces, ToySettings):
+    """`kind: toy`"""
+
+    kind: Literal["toy"]
+    surface: str | None = None
+    sharpness: tuple[Sharpness, ...] = ()
+
+
+class EscapeSuite(_Surfaces, EscapeSettings):
+    """`kind: escape-ratio`"""
+
+    kind: Literal["escape-ratio"]
+    surface: str | None = "sharp_flat"
+    sharpness: tuple[Sharpness, ...]
+
+
+class SharpnessSuite(SharpnessSettings, SuiteBase):
+    """`kind: sharpness`: measures the finished runs of the training suite named by `of`."""
+
+    kind: Literal["sharpness"]
+    of: str
+
+
+class ConvergenceSuite(ConvergenceSettings, SuiteBase):
+    """`kind: convergence`"""
+
+    kind: Literal["convergence"]
+    capacity: tuple[Annotated[int, Field(ge=0)], ...] = (0, 5)
+    beta: tuple[Annotated[float, Field(ge=0, lt=1)] | None, ...] = (None, 0.9)
+
+
+Suite = TrainSuite | ToySuite | EscapeSuite | SharpnessSuite | ConvergenceSuite
+SUITE_TYPES: dict[str, type[SuiteBase]] = {
+    "train": TrainSuite,
+    "toy": ToySuite,
+    "escape-ratio": EscapeSuite,
+    "sharpness": SharpnessSuite,
+    "convergence": ConvergenceSuite,
+}

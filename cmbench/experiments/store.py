@@ -1,0 +1,108 @@
+"""The result store: one JSON file per run at `ROOT/SUITE/OPTIMIZER/RUNID.json`, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from cmbench.errors import UserError
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Result
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def folder_name(label: str) -> str:
+    """`label` with what a file system may refuse replaced."""
+    return re.sub(r"[^\w.=+,@-]+", "_", label).strip(".") or "_"
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
+
+    Leftovers of a process killed while writing the same path are removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        if not _is_running(int(leftover.name.split(".")[-2])):
+            leftover.unlink(missing_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class ResultStore:
+    """The results below one folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def path(self, spec: RunSpec, suffix: str = ".json") -> Path:
+        """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
+        label = spec.optimizer.label if spec.optimizer else spec.kind
+        return self.root / folder_name(spec.suite.name) / folder_name(label) / f"{spec.id}{suffix}"
+
+    def find(self, spec: RunSpec) -> Result | None:
+        """The stored result of `spec`, if there is one."""
+        path = self.path(spec)
+        return self.read(path) if path.exists() else None
+
+    def save(self, spec: RunSpec, result: Result) -> Path:
+        """Writes `result` atomically and returns its path."""
+        path = self.path(spec)
+        document = _finite(result.model_dump(by_alias=True, mode="python"))
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode()))
+        return path
+
+    @staticmethod
+    def read(path: Path | str) -> Result:
+        """The result in the file at `path`; raises `UserError` naming the file when it holds none."""
+        try:
+            return Result.model_validate(json.loads(Path(path).read_text()))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such result") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise UserError(f"{path}: not a result: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"{path}: not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def results(self, suite: str | None = None) -> Iterator[tuple[Path, Result]]:
+        """Every stored result with its path, ordered by path; of one suite where `suite` is given."""
+        base = self.root / folder_name(suite) if suite else self.root
+        for path in sorted(base.rglob("*.json")):
+            yield path, self.read(path)

@@ -1,0 +1,221 @@
+"""From a YAML file and the command line's overrides to one validated, frozen suite."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.resources
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cmbench.errors import UserError, suggest, unknown
+from cmbench.experiments import yaml
+from cmbench.experiments.settings import SUITE_TYPES, Suite
+from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY, get_info
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer of a suite: its label there, its registry name, all of its hyperparameters."""
+
+    label: str
+    name: str
+    hyperparameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """A suite ready to be planned: its settings and its chosen optimizers, every value filled in."""
+
+    name: str
+    sha256: str
+    settings: Suite
+    optimizers: tuple[OptimizerSpec, ...]
+
+    def as_yaml(self) -> str:
+        """The suite as a file that resolves to itself."""
+        document = self.settings.model_dump(mode="json", exclude={"optimizers"}, exclude_none=True)
+        if self.optimizers:
+            document["optimizers"] = {
+                spec.label: ({} if spec.name == spec.label else {"name": spec.name}) | spec.hyperparameters
+                for spec in self.optimizers
+            }
+        return yaml.dump(document)
+
+
+def builtin_folder() -> Path:
+    """The folder of the suites that ship with cmbench: inside the installed package, or beside it in a checkout."""
+    installed = Path(str(importlib.resources.files("cmbench"))) / "suites"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "suites"
+
+
+def builtin_suites() -> dict[str, Path]:
+    """Every suite that ships with cmbench, by name."""
+    return {path.stem: path for path in sorted(builtin_folder().glob("*.yaml"))}
+
+
+def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
+    """Name, path and raw content of a built-in suite or of a suite file."""
+    looks_like_file = name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file or "\\" in name_or_file
+    if looks_like_file:
+        path = Path(name_or_file)
+        if not path.is_file():
+            raise UserError(f"--suite {name_or_file}: no such file")
+    else:
+        suites = builtin_suites()
+        if name_or_file not in suites:
+            raise unknown("suite", name_or_file, suites, "--suite")
+        path = suites[name_or_file]
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    content = yaml.parse(text, path.name)
+    if not isinstance(content, dict):
+        raise UserError(f"{path.name}: a suite is a mapping of keys to values, not {type(content).__name__}")
+    return path.stem, path, content
+
+
+def load_suite(
+    name_or_file: str, *, kind: str | None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite:
+    """The suite with `--opt` and `--set` applied, validated as a whole.
+
+    Raises `UserError` naming file, key, value and what is accepted. `kind` is the kind that the command runs.
+    """
+    name, path, content = read_suite(name_or_file)
+    content = copy.deepcopy(content)
+    where = path.name
+    suite_type = SUITE_TYPES.get(content.get("kind"))
+    if suite_type is None:
+        raise unknown("kind", str(content.get("kind")), SUITE_TYPES, where)
+    if kind is not None and content["kind"] != kind:
+        raise UserError(f"{where}: kind: this command runs '{kind}' suites, this one is '{content['kind']}'")
+
+    content["optimizers"] = _choose(_entries(content.get("optimizers") or {}, where), opts, where)
+    origin = {}
+    for assignment in sets:
+        origin[_override(content, assignment, suite_type.model_fields, where)] = f"--set {assignment}"
+
+    try:
+        settings = suite_type.model_validate(content)
+    except ValidationError as error:
+        raise UserError(_explain(error, where, suite_type, origin)) from None
+    optimizers = tuple(_resolve(label, entry, where, origin) for label, entry in content["optimizers"].items())
+    needs_optimizers = content["kind"] in ("train", "toy", "escape-ratio")
+    if needs_optimizers and not optimizers:
+        raise UserError(f"{where}: optimizers: at least one is needed (in the file, or with --opt)")
+    if not needs_optimizers and optimizers and content["kind"] == "convergence":
+        raise UserError(f"{where}: optimizers: a '{content['kind']}' suite has none")
+    return ResolvedSuite(name, hashlib.sha256(path.read_bytes()).hexdigest(), settings, optimizers)
+
+
+def _entries(optimizers: Any, where: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(optimizers, dict):
+        raise UserError(f"{where}: optimizers: {optimizers!r}: accepted: a mapping of labels to hyperparameters")
+    entries = {}
+    for label, entry in optimizers.items():
+        if entry is not None and not isinstance(entry, dict):
+            raise UserError(f"{where}: optimizers.{label}: {entry!r}: accepted: a mapping of hyperparameters")
+        entries[str(label)] = {"name": str(label)} | (entry or {})
+    return entries
+
+
+def _choose(entries: dict[str, dict], opts: Sequence[str], where: str) -> dict[str, dict]:
+    """The entries that `--opt` picks: by label, else by name, else the registry's defaults under that name."""
+    if not opts:
+        return entries
+    chosen = {}
+    for opt in opts:
+        if opt in entries:
+            chosen[opt] = entries[opt]
+        elif named := {label: entry for label, entry in entries.items() if entry["name"] == opt}:
+            chosen |= named
+        elif opt in REGISTRY:
+            chosen[opt] = {"name": opt}
+        else:
+            raise unknown("optimizer", opt, dict.fromkeys([*entries, *REGISTRY]), f"--opt (suite {where})")
+    return chosen
+
+
+def _override(content: dict[str, Any], assignment: str, fields: Any, where: str) -> str:
+    """Applies one `--set key=value` to `content`; returns the dotted key it went to."""
+    # A label may itself hold '=' and '.', so both are looked for from the right.
+    key, equals, text = assignment.rpartition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {assignment}: accepted: key=value")
+    key, value = key.strip(), yaml.parse(text, f"--set {assignment}")
+    if key.startswith("optimizers."):
+        label, _, hyperparameter = key.removeprefix("optimizers.").rpartition(".")
+        if label not in content["optimizers"]:
+            raise unknown("optimizer", label, content["optimizers"], f"--set {assignment}")
+        content["optimizers"][label][hyperparameter] = value
+        return key
+    first, *rest = key.split(".")
+    if first in fields:
+        target = content
+        for part in (first, *rest)[:-1]:
+            inner = target.get(part)
+            if isinstance(inner, str):  # the short form of a schedule
+                inner = {"name": inner}
+            target[part] = inner = {} if inner is None else dict(inner)
+            target = inner
+        target[rest[-1] if rest else first] = value
+        return key
+    if key in HYPERPARAMETERS:
+        having = [label for label, entry in content["optimizers"].items() if _has(entry["name"], key)]
+        if not having:
+            raise UserError(f"--set {assignment}: no chosen optimizer has '{key}' ({', '.join(content['optimizers'])})")
+        for label in having:
+            content["optimizers"][label][key] = value
+        return key
+    accepted = [name for name in fields if name not in ("kind", "optimizers")] + list(HYPERPARAMETERS)
+    raise unknown("key", key, accepted, f"--set {assignment} (suite {where})")
+
+
+def _has(name: str, hyperparameter: str) -> bool:
+    return name in REGISTRY and hyperparameter in REGISTRY[name].defaults
+
+
+def _resolve(label: str, entry: dict[str, Any], where: str, origin: dict[str, str]) -> OptimizerSpec:
+    hyperparameters = {key: value for key, value in entry.items() if key != "name"}
+    try:
+        info = get_info(entry["name"])
+        return OptimizerSpec(label, info.name, info.resolve(hyperparameters))
+    except ValueError as error:
+        source = "".join(
+            f" (from {text})" for key, text in origin.items() if key.rpartition(".")[2] in str(error).partition(":")[0]
+        )
+        raise UserError(f"{where}: optimizers.{label}: {error}{source}") from None
+
+
+def _explain(error: ValidationError, where: str, suite_type: type, origin: dict[str, str]) -> str:
+    """One line per problem: file, key, value, what is accepted, and a suggestion for a misspelled key."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        place = f"{where}: {key}" if key else where
+        source = f" (from {origin[key]})" if key in origin else ""
+        if problem["type"] == "extra_forbidden":
+            fields = _fields_at(suite_type, problem["loc"][:-1])
+            hint = suggest(str(problem["loc"][-1]), fields)
+            lines.append(f"{place}: unknown key{source}: {hint}accepted: {', '.join(fields)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{place}: missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "accepted:")
+            value = f" {problem['input']!r}" if key else ""
+            lines.append(f"{place}:{value}{source}: {message}")
+    return "\n".join(lines)
+
+
+def _fields_at(model: Any, loc: tuple) -> list[str]:
+    for part in loc:
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(c for c in candidates if hasattr(c, "model_fields"))
+    return [name for name in model.model_fields if name != "kind"]

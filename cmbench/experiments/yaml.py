@@ -1,0 +1,54 @@
+"""YAML as a person writes it: `1e-3` is a number, and a key given twice is an error."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from cmbench.errors import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML follows, wants a dot in the mantissa and a sign in the exponent; people write neither.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def parse(text: str, where: str) -> Any:
+    """The value that `text` holds; raises `UserError` that names `where`, the line and the problem."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}:{mark.line + 1}" if mark else where
+        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def dump(value: Any) -> str:
+    """`value` as YAML, keys in their given order, short lists on one line."""
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def sequence(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
+        flat = all(not isinstance(item, (list, tuple, dict)) for item in data)
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", list(data), flow_style=flat)
+
+    Dumper.add_representer(list, sequence)
+    Dumper.add_representer(tuple, sequence)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -1,0 +1,1 @@
+"""From stored results to the paper's tables: its numbers as data, statistics, rendering."""

@@ -1,0 +1,1 @@
+"""What is trained: data set, model, loss and metric, one module per workload."""
