@@ -91,7 +91,7 @@ HYPERPARAMETERS = {
             lambda v: v in ("global", "per_tensor", "lane"),
         ),
         Hyperparameter("rho", 0.05, "length of the step to SAM's probe (ρ)", "a number >= 0", _number(0)),
-        Hyperparameter("gamma", 0.1, "step size to the extragradient's probe (γ)", "a number >= 0", _number(0)),
+        Hyperparameter("gamma", 0.01, "step size to the extragradient's probe (γ)", "a number >= 0", _number(0)),
     )
 }
 

@@ -1,0 +1,175 @@
+"""The probes: optimizers that take the gradient somewhere else than at θ and hand it to the optimizer they wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from cmbench.optim.buffer import norms, per_lane
+from cmbench.optim.registry import HYPERPARAMETERS
+
+
+@contextmanager
+def frozen_batch_statistics() -> Iterator[None]:
+    """While it is open, training-mode batch normalisation uses its batch's statistics but does not record them."""
+    frozen: list[_BatchNorm] = []
+
+    def before(module: nn.Module, _: Any) -> None:
+        # The first module called is the outermost one: all that a (possibly compiled) model holds is found from it.
+        for inner in module.modules():
+            if isinstance(inner, _BatchNorm) and inner.track_running_stats:
+                inner.track_running_stats = False
+                frozen.append(inner)
+
+    hook = nn.modules.module.register_module_forward_pre_hook(before)
+    try:
+        yield
+    finally:
+        hook.remove()
+        for module in frozen:
+            module.track_running_stats = True
+
+
+class Probe(Optimizer):
+    """Wraps the optimizer `base`, whose parameter groups and state it shows as its own.
+
+    `step(closure)` evaluates the closure twice: at θ, and at the probe point, whose gradient `base` gets, back at θ.
+    The closure follows torch's convention: it zeroes the gradients, computes the loss, calls `backward()`, returns it.
+    """
+
+    hyperparameter: ClassVar[str]
+
+    def __init__(self, base: Optimizer, **hyperparameters: Any) -> None:
+        if not isinstance(base, Optimizer):
+            raise TypeError(f"invalid base: {base!r} (accepted: an instance of torch.optim.Optimizer)")
+        for name, value in hyperparameters.items():
+            hyperparameters[name] = HYPERPARAMETERS[name].validated(value)
+        super().__init__(base.param_groups, {**base.defaults, **hyperparameters})
+        self.base = base
+        self._share()
+
+    def _share(self) -> None:
+        self.param_groups = self.base.param_groups
+        self.state = self.base.state
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds the group to the wrapped optimizer."""
+        if not hasattr(self, "base"):  # while the constructor runs, the groups are those of `base` already
+            super().add_param_group(param_group)
+            return
+        name = self.hyperparameter
+        param_group[name] = HYPERPARAMETERS[name].validated(param_group.get(name, self.defaults[name]))
+        self.base.add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"base": self.base, "defaults": self.defaults}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "state": {}, "param_groups": []})
+        self._share()
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the wrapped optimizer; the probe has no state of its own."""
+        return self.base.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Loads what `state_dict` returned."""
+        self.base.load_state_dict(state_dict)
+        self._share()
+
+    def _offsets(self) -> list[tuple[Tensor, Tensor]]:
+        """Every parameter that has a gradient, with the way from it to the probe point."""
+        raise NotImplementedError
+
+    def _with_gradient(self) -> list[tuple[dict[str, Any], Tensor]]:
+        pairs = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if any(param.grad.is_sparse for _, param in pairs):
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        return pairs
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
+        """One step of the wrapped optimizer with the gradient at the probe point; returns the loss at θ."""
+        if closure is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.step needs a closure that zeroes the gradients, computes the loss, calls "
+                "backward() and returns the loss: it evaluates the gradient twice"
+            )
+        with torch.enable_grad():
+            loss = closure()
+        moved = self._offsets()
+        # A copy and not a subtraction: the parameters must come back bit for bit.
+        origins = [param.clone() for param, _ in moved]
+        try:
+            for param, offset in moved:
+                param.add_(offset)
+            with torch.enable_grad(), frozen_batch_statistics():
+                closure()
+        finally:
+            for (param, _), origin in zip(moved, origins, strict=True):
+                param.copy_(origin)
+        self.base.step()
+        return loss
+
+
+class SAM(Probe):
+    """Sharpness-aware minimisation (Foret et al. 2021): the gradient is taken at θ + ρ·g/‖g‖₂.
+
+    Args:
+        base: the optimizer that takes the step; any `torch.optim.Optimizer`.
+        rho: length of the step to the probe, ρ >= 0. A zero gradient stays where it is.
+        scope: over what ‖g‖ is taken (`"global"`, `"per_tensor"`, `"lane"`); by default as in `base`, else global.
+
+    `SAM(AdamCM(model.parameters()), rho=0.05).step(closure)`
+    """
+
+    hyperparameter = "rho"
+
+    def __init__(self, base: Optimizer, rho: float = 0.05, scope: str | None = None) -> None:
+        super().__init__(base, rho=rho)
+        self._scope = HYPERPARAMETERS["scope"].validated(scope or base.defaults.get("scope", "global"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_scope": self._scope}
+
+    def _offsets(self) -> list[tuple[Tensor, Tensor]]:
+        pairs = self._with_gradient()
+        if not pairs:
+            return []
+        values = norms([param.grad for _, param in pairs], self._scope)
+        if self._scope != "per_tensor":
+            values = values * len(pairs)
+        offsets = []
+        for (group, param), norm in zip(pairs, values, strict=True):
+            rho = -group["rho"] if group.get("maximize") else group["rho"]
+            length = torch.where(norm > 0, rho / norm, 0).to(param.device)
+            # NaN compares false: without this a NaN gradient would count as a zero one.
+            length = torch.where(norm.to(param.device).isnan(), norm.to(param.device), length)
+            offsets.append((param, param.grad * per_lane(length, param)))
+        return offsets
+
+
+class MEG(Probe):
+    """Momentum extragradient (Kim et al. 2022): the gradient is taken at θ − γ·g.
+
+    Args:
+        base: the optimizer that takes the step; any `torch.optim.Optimizer`.
+        gamma: step size of the extrapolation, γ >= 0.
+    """
+
+    hyperparameter = "gamma"
+
+    def __init__(self, base: Optimizer, gamma: float = 0.01) -> None:
+        super().__init__(base, gamma=gamma)
+
+    def _offsets(self) -> list[tuple[Tensor, Tensor]]:
+        return [
+            (param, param.grad * (group["gamma"] if group.get("maximize") else -group["gamma"]))
+            for group, param in self._with_gradient()
+        ]

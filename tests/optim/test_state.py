@@ -1,0 +1,99 @@
+"""What an optimizer remembers survives being saved, copied and loaded."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+
+from cmbench.optim import create_optimizer, get_info, list_optimizers
+
+SAVE_AFTER, STEPS = 37, 90
+
+
+def advance(optimizer, closure_at, steps):
+    for t in steps:
+        optimizer.step(closure_at(optimizer, t))
+
+
+def through_a_file(state_dict):
+    file = io.BytesIO()
+    torch.save(state_dict, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def scopes(name):
+    return ["global", "per_tensor"] if "scope" in get_info(name).defaults else [None]
+
+
+@pytest.mark.parametrize(("name", "scope"), [(n, s) for n in list_optimizers() for s in scopes(n)])
+def test_resuming_from_a_file_gives_the_identical_trajectory(name, scope, problem, closure_for):
+    chosen = {"lr": 1e-2} | ({"scope": scope} if scope else {})
+    params, closure_at = closure_for(problem)
+    whole = create_optimizer(name, params, **chosen)
+    advance(whole, closure_at, range(SAVE_AFTER))
+    saved, at = through_a_file(whole.state_dict()), [p.detach().clone() for p in params]
+    advance(whole, closure_at, range(SAVE_AFTER, STEPS))
+
+    others, closure_at = closure_for(problem)
+    with torch.no_grad():
+        for other, value in zip(others, at, strict=True):
+            other.copy_(value)
+    resumed = create_optimizer(name, others, **chosen)
+    resumed.load_state_dict(saved)
+    advance(resumed, closure_at, range(SAVE_AFTER, STEPS))
+    for a, b in zip(params, others, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", list_optimizers())
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_goes_its_own_way(name, duplicate, problem, closure_for):
+    params, closure_at = closure_for(problem)
+    optimizer = create_optimizer(name, params, lr=1e-2)
+    advance(optimizer, closure_at, range(SAVE_AFTER))
+    twins, twin = duplicate((params, optimizer))
+    frozen = [t.detach().clone() for t in twins]
+    advance(optimizer, closure_at, range(SAVE_AFTER, STEPS))
+    assert all(torch.equal(a, b) for a, b in zip(frozen, twins, strict=True))
+    assert twin.param_groups[0]["params"][0] is twins[0]
+    # Give the twin the gradients the original had: it must follow exactly.
+    params, closure_at = closure_for(problem)
+    with torch.no_grad():
+        for param, value in zip(params, frozen, strict=True):
+            param.copy_(value)
+
+    def twin_closure(t):
+        def closure():
+            twin.zero_grad()
+            for param, twin_param in zip(params, twins, strict=True):
+                param.data.copy_(twin_param.data)
+            loss = closure_at(twin_probe, t)()
+            for param, twin_param in zip(params, twins, strict=True):
+                twin_param.grad = param.grad.clone()
+            return loss
+
+        return closure
+
+    twin_probe = torch.optim.SGD(params)
+    for t in range(SAVE_AFTER, STEPS):
+        twin.step(twin_closure(t))
+    original = optimizer.param_groups[0]["params"]
+    assert all(torch.equal(a, b) for a, b in zip(original, twins, strict=True))
+
+
+def test_slots_are_entries_of_the_parameters_shape_and_one_ranking_is_shared(problem, closure_for):
+    params, closure_at = closure_for(problem)
+    optimizer = create_optimizer("adam_cm", params, capacity=3)
+    advance(optimizer, closure_at, range(5))
+    optimizer.load_state_dict(through_a_file(optimizer.state_dict()))
+    rankings = {id(optimizer.state[p]["priorities"]) for p in params}
+    assert len(rankings) == 1
+    for param in params:
+        state = optimizer.state[param]
+        assert all(state[f"slot_{k}"].shape == param.shape for k in range(3))
+        assert state["ages"].dtype == torch.int64
+        total = sum(state[f"slot_{k}"] for k in range(3))
+        torch.testing.assert_close(state["buffer_sum"], total)
