@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import cmbench
-from cmbench.cli import suites
+from cmbench.cli import escape_ratio, report, sharpness, suites, toy, train
 from cmbench.errors import MissingResults, UserError
 
 app = typer.Typer(
@@ -37,6 +37,11 @@ def _root(
     pass
 
 
+app.command("toy")(toy.toy)
+app.command("escape-ratio")(escape_ratio.escape_ratio)
+app.command("train")(train.train)
+app.command("sharpness")(sharpness.sharpness)
+app.command("report")(report.report)
 app.command("suites")(suites.suites)
 
 

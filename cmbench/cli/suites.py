@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from cmbench.cli.options import Json, Opt, Set
-from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
 
 
 def suites(
@@ -18,6 +17,8 @@ def suites(
 ) -> None:
     """List the suites that ship with cmbench, or print one with every value filled in."""
     import json as json_module
+
+    from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
 
     if name:
         print(load_suite(name, opts=opt or (), sets=set_ or ()).as_yaml(), end="")

@@ -6,9 +6,13 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cmbench
+from cmbench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @cache
@@ -56,3 +60,17 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
         "git_commit": _git_commit(),
     }
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device called `name`, by default a GPU if there is one; raises `UserError` for one that is not there."""
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: not available here: {str(error).splitlines()[0]}") from None
+    return device

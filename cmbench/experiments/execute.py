@@ -75,7 +75,8 @@ def execute(
     """Runs the specs that have no finished result in `store` (all of them with `force`) and stores their results.
 
     Neighbouring specs with the same `batch` key are handed to `run` together; it returns one measurement for each.
-    An exception in `run` becomes the status `failed`, and the plan goes on; `UserError` and interrupts pass through.
+    An exception in `run` becomes the status `failed`, and the plan goes on; `UserError` and `KeyboardInterrupt` end it,
+    as does a run that says it was interrupted.
     """
     listener = listener or Listener()
     results: dict[str, Result] = {}
@@ -104,6 +105,8 @@ def execute(
             result = _result(spec, measurement, device)
             results[spec.id] = result
             listener.ended(spec, result, store.save(spec, result))
+        if any(measurement.status == "interrupted" for measurement in measurements):
+            raise KeyboardInterrupt
     return Outcome([results[spec.id] for spec in specs], skipped)
 
 

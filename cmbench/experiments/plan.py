@@ -1,10 +1,10 @@
-"""From a suite to the list of its runs, each with an identity that depends on nothing but what determines its outcome."""
+"""From a suite to the list of its runs, each with an identity made of what determines its outcome, and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -47,9 +47,11 @@ class RunSpec(Frozen):
 
     @property
     def title(self) -> str:
-        """What a person calls this run: `digits adam_cm seed 3`."""
+        """What a person calls this run: `digits adam_cm seed 3`, `escape_10d adam_cm sharp_flat s=5 seed 0`."""
         label = f" {self.optimizer.label}" if self.optimizer else ""
-        return f"{self.suite.name}{label} seed {self.seed}"
+        surface, coefficient = (getattr(self.settings, name, None) for name in ("surface", "sharpness"))
+        cell = (f" {surface}" if surface else "") + (f" s={coefficient:g}" if coefficient else "")
+        return f"{self.suite.name}{label}{cell} seed {self.seed}"
 
     def settings_document(self) -> dict[str, Any]:
         """The settings as they stand in the result's JSON."""
@@ -89,22 +91,33 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
     ]
 
 
-def plan_landscapes(suite: ResolvedSuite) -> list[RunSpec]:
-    """One run (a cell of many lanes) per surface, sharpness coefficient and optimizer of a toy or escape-ratio suite."""
+def plan_landscapes(suite: ResolvedSuite, sources: Mapping[str, str] | None = None) -> list[RunSpec]:
+    """One run (a cell of many lanes) per surface, optimizer and sharpness coefficient of a toy or escape-ratio suite.
+
+    The coefficients come last, so that neighbours may share one tensor. Lanes are independent: the scope of every
+    norm and decision is `lane`. `sources` holds the fingerprints of surfaces that are no part of cmbench.
+    """
     reference, optimizers = _references(suite)
     target = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
     return [
         RunSpec(
             kind=suite.settings.kind,
             suite=reference,
-            optimizer=optimizer,
+            optimizer=_per_lane(optimizer),
             seed=suite.settings.seed,
             settings=_narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
+            data=(sources or {}).get(surface),
         )
         for surface, domain in suite.settings.domains.items()
-        for sharpness in (suite.settings.sharpness or (None,))
         for optimizer in optimizers
+        for sharpness in (suite.settings.sharpness or (None,))
     ]
+
+
+def _per_lane(optimizer: OptimizerReference) -> OptimizerReference:
+    if "scope" not in optimizer.hyperparameters:
+        return optimizer
+    return optimizer.model_copy(update={"hyperparameters": optimizer.hyperparameters | {"scope": "lane"}})
 
 
 def plan_convergence(suite: ResolvedSuite) -> list[RunSpec]:

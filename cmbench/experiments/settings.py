@@ -106,9 +106,11 @@ class LandscapeSettings(Frozen):
 
 
 class ToySettings(LandscapeSettings):
-    """A cell of `cmbench toy`; `sharpness` is the coefficient s of Eq. 9 and belongs to that surface only."""
+    """A cell of `cmbench toy`; `sharpness` (s of Eq. 9) and `spectrum` belong to the surfaces that take them."""
 
     sharpness: Sharpness | None = None
+    spectrum: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(None, description="eigenvalues, one per dim")
+    trace: tuple[PositiveInt, ...] = Field((), description="steps, counted from 1, whose buffer is recorded")
 
 
 class EscapeSettings(LandscapeSettings):
@@ -120,14 +122,15 @@ class EscapeSettings(LandscapeSettings):
 class SharpnessSettings(Frozen):
     """A measurement of a finished training run: the largest eigenvalue of the loss Hessian at its weights."""
 
-    of: str = Field("", description="id of the measured run")
-    examples: int | None = Field(None, ge=1, description="size of the fixed training subset; all if absent")
+    of: str = Field(description="id of the measured run")
+    batch_size: int = Field(500, ge=1)
+    batches: int | None = Field(None, ge=1, description="training batches that the loss is taken over; all if absent")
     iterations: int = Field(200, ge=1)
     tolerance: float = Field(1e-3, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
 
 
 class ConvergenceSettings(Frozen):
-    """Asymptotic rates of momentum methods on quadratics (section 3.2): one memory capacity, 0 for classical momentum."""
+    """Asymptotic rates on quadratics (section 3.2) for one capacity of the memory; 0 is classical momentum."""
 
     capacity: int = Field(5, ge=0)
     condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = (1, 10, 100, 1000, 10000)
@@ -190,7 +193,6 @@ class SharpnessSuite(SharpnessSettings, SuiteBase):
     """`kind: sharpness`: measures the finished runs of the training suite named by `of`."""
 
     kind: Literal["sharpness"]
-    of: str
 
 
 class ConvergenceSuite(ConvergenceSettings, SuiteBase):

@@ -1,0 +1,49 @@
+"""`cmbench escape-ratio`: how often optimizers leave a sharp minimum for a flat one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cmbench.cli import landscapes
+from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set
+
+
+def escape_ratio(
+    suite: landscapes.Suite = None,
+    opt: Opt = None,
+    dim: landscapes.Dim = None,
+    sharpness: landscapes.Sharpness = None,
+    capacity: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--capacity", metavar="C", help="Every optimizer that has a memory, with this capacity. Repeatable."
+        ),
+    ] = None,
+    starts: landscapes.Starts = None,
+    steps: landscapes.Steps = None,
+    seed: landscapes.Seed = None,
+    set_: Set = None,
+    device: landscapes.Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    force: Force = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Count the starts that end in the flat minimum of the sharp/flat function, by sharpness coefficient.
+
+    Without --suite: `escape_1d` for --dim 1, else `escape_10d`.
+    """
+    from cmbench.experiments.suite import load_suite
+    from cmbench.landscapes.select import with_capacities
+
+    name = suite or ("escape_1d" if dim == 1 else "escape_10d")
+    sets = [
+        *landscapes.overrides(dim=dim, sharpness=sharpness, starts=starts, steps=steps, seed=seed),
+        *(set_ or ()),
+    ]
+    resolved = load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets)
+    if capacity:
+        resolved = with_capacities(resolved, capacity)
+    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device)

@@ -1,0 +1,41 @@
+"""How a command that ran something ends: its table or JSON on stdout, and its exit code."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+
+import typer
+
+from cmbench.experiments.execute import Outcome
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Result
+from cmbench.experiments.suite import ResolvedSuite
+
+
+def finish(
+    outcome: Outcome,
+    *,
+    json: bool,
+    suite: ResolvedSuite | None = None,
+    specs: Sequence[RunSpec] | None = None,
+    beside: Sequence[Result] = (),
+) -> None:
+    """Prints the results of a plan of `suite`, in one table with those `beside` them.
+
+    Raises `typer.Exit(3)` when a run did not complete.
+    """
+    if json:
+        documents = [result.model_dump(mode="json", by_alias=True) for result in outcome.results]
+        print(json_module.dumps(documents, indent=1, ensure_ascii=False))
+    else:
+        from cmbench.report import build_tables, render
+
+        print(
+            render(
+                build_tables([*beside, *outcome.results], suites=[suite] if suite else [], expected=specs), "terminal"
+            ),
+            end="",
+        )
+    if not outcome.ok:
+        raise typer.Exit(3)

@@ -1,0 +1,32 @@
+"""`cmbench report`: the stored results as the paper's tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from cmbench.cli.options import DEFAULT_OUT, Json, Out
+
+
+def report(
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("--suite", metavar="NAME|FILE", help="Only this suite. Repeatable. [default: all]"),
+    ] = None,
+    out: Out = DEFAULT_OUT,
+    format: Annotated[
+        Literal["terminal", "markdown", "latex", "csv", "json"],
+        typer.Option("--format", help="How to print; csv and json hold every digit."),
+    ] = "terminal",
+    json: Json = False,
+) -> None:
+    """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing."""
+    from cmbench.errors import MissingResults
+    from cmbench.report import build_tables, collect, render
+
+    found = collect(out, suite or ())
+    if found.results:
+        print(render(build_tables(found.results, suites=found.suites), "json" if json else format), end="")
+    if found.missing:
+        raise MissingResults("\n".join(found.missing))

@@ -1,0 +1,114 @@
+"""The sharpness of a finished training run: from its result file to the largest eigenvalue at its weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
+from cmbench.errors import UserError
+from cmbench.experiments.execute import Listener, Measurement, Outcome, execute
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Cost, Result
+from cmbench.experiments.settings import SharpnessSettings
+from cmbench.experiments.store import ResultStore
+from cmbench.training import checkpoint
+from cmbench.training.seeding import generator
+from cmbench.workloads.base import Workload
+from cmbench.workloads.registry import get_workload
+
+
+def measure_runs(
+    paths: Sequence[Path],
+    settings: SharpnessSettings,
+    device: torch.device,
+    *,
+    force: bool = False,
+    listener: Listener | None = None,
+    product_done: Callable[[], None] = lambda: None,
+) -> tuple[Outcome, list[Result]]:
+    """Measures the training runs in the result files `paths`, each stored beside its run; returns also the runs.
+
+    Raises `UserError` before anything is measured when one of them cannot be.
+    """
+    measured = [ResultStore.read(path) for path in paths]
+    specs = [plan_measurement(path, result, settings) for path, result in zip(paths, measured, strict=True)]
+    workloads: dict[str, Workload] = {}
+    results, skipped = [], 0
+    for path, result, spec in zip(paths, measured, specs, strict=True):
+
+        def run(_: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec = spec):
+            name = result.settings["workload"]
+            if name not in workloads:
+                workloads[name] = load_workload(result, path, device)
+            return [measure(spec, path, workloads[name], device, product_done)]
+
+        store = ResultStore(path.resolve().parents[2])
+        outcome = execute([spec], store, run, force=force, device=str(device), listener=listener)
+        results += outcome.results
+        skipped += outcome.skipped
+    return Outcome(results, skipped), measured
+
+
+def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec:
+    """The spec that measures the finished training run in `path`; raises `UserError` where there is none to measure."""
+    if result.kind != "train" or result.status != "completed":
+        raise UserError(f"{path}: a {result.kind} run that is {result.status}; accepted: a completed training run")
+    if not path.with_suffix(checkpoint.WEIGHTS).exists():
+        raise UserError(f"{path.with_suffix(checkpoint.WEIGHTS)}: the weights of this run are gone")
+    return RunSpec(
+        kind="sharpness",
+        suite=result.suite,
+        optimizer=result.optimizer,
+        seed=result.seed,
+        settings=settings.model_copy(update={"of": result.id}),
+        data=result.settings.get("data"),
+    )
+
+
+def load_workload(result: Result, path: Path, device: torch.device) -> Workload:
+    """The workload of a training run on `device`; raises `UserError` when the data here is not what it was run on."""
+    workload = get_workload(result.settings["workload"], str(path))
+    if workload.fingerprint() != result.settings["data"]:
+        raise UserError(f"{path}: was trained on other data than '{result.settings['workload']}' is here")
+    workload.load(device)
+    return workload
+
+
+def measure(
+    spec: RunSpec,
+    path: Path,
+    workload: Workload,
+    device: torch.device,
+    product_done: Callable[[], None] = lambda: None,
+) -> Measurement:
+    """The largest eigenvalue of the Hessian of the mean training loss, in evaluation mode."""
+    began = time.perf_counter()
+    settings: Any = spec.settings
+    model = workload.model()
+    model.load_state_dict(checkpoint.load(path.with_suffix(checkpoint.WEIGHTS))["model"])
+    model = model.to(device).eval()
+    batches = workload.batches(settings.batch_size, generator(0, "sharpness"))
+    chosen = list(islice(batches, settings.batches))
+    hessian = Hessian(
+        model,
+        lambda model, batch: workload.loss(model, batch, None)[0],
+        weighted(chosen, lambda batch: batch[1].numel()),
+    )
+    found = top_eigenvalue(
+        hessian, iterations=settings.iterations, tolerance=settings.tolerance, product_done=product_done
+    )
+    cost = Cost(
+        wall_seconds=time.perf_counter() - began,
+        steps=found.products,
+        gradient_evaluations=found.products * len(chosen) * 2,
+    )
+    metrics = {"top_eigenvalue": found.value, "residual": found.residual, "converged": float(found.converged)}
+    if not found.converged:
+        return Measurement("failed", metrics=metrics, cost=cost, error="the eigenvalue did not converge")
+    return Measurement("completed", metrics=metrics, cost=cost)

@@ -1,0 +1,16 @@
+"""When a run on the sharp/flat function (Eq. 9) has escaped, and how sure a ratio of escapes is."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def escaped_all(x: Tensor, sharpness: Tensor | float) -> Tensor:
+    """Whether every coordinate lies in the flat basin, x_d² < s·(x_d − 1)²; `x` (L, D), `sharpness` () or (L,)."""
+    sharp = sharpness.unsqueeze(-1) if isinstance(sharpness, Tensor) else sharpness
+    return (x.square() < sharp * (x - 1).square()).all(-1)
+
+
+def escaped_nearer(x: Tensor) -> Tensor:
+    """Whether `x` (L, D) is nearer to the flat minimum, the origin, than to the sharp one, (1, …, 1)."""
+    return x.square().sum(-1) < (x - 1).square().sum(-1)

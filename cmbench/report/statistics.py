@@ -1,0 +1,65 @@
+"""Means, spreads and paired differences of what runs measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of `n` values and their sample standard deviation; a field is None where `n` is too small for it."""
+
+    mean: float | None
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean of `n` differences between paired values, and the ends of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def summarize(values: Iterable[float | None]) -> Summary:
+    """x̄ = Σxᵢ/n and s = √(Σ(xᵢ − x̄)²/(n − 1)) over the values that are finite numbers; `n` counts those."""
+    import pandas
+
+    series = _series(dict(enumerate(values)))
+    if series.empty:
+        return Summary(None, None, 0)
+    deviation = series.std(ddof=1)
+    return Summary(float(series.mean()), None if pandas.isna(deviation) else float(deviation), len(series))
+
+
+def paired_difference(
+    values: Mapping[int, float | None], baseline: Mapping[int, float | None], confidence: float = 0.95
+) -> PairedDifference | None:
+    """Mean of dᵢ = valuesᵢ − baselineᵢ over the seeds i that both have, with Student's interval d̄ ± t·s/√n.
+
+    s is the sample standard deviation of the differences and t the (1 + `confidence`)/2 quantile of the t distribution
+    with n − 1 degrees of freedom. One seed stands for the same start and the same batches whatever the optimizer, so
+    what seeds have in common cancels. None with fewer than two common seeds.
+    """
+    from scipy import stats
+
+    differences = (_series(values) - _series(baseline)).dropna()
+    n = len(differences)
+    if n < 2:
+        return None
+    mean = float(differences.mean())
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / n**0.5)
+    return PairedDifference(mean, mean - half, mean + half, n)
+
+
+def _series(values: Mapping[int, float | None]):
+    """The finite numbers of `values`, indexed by their keys."""
+    import numpy
+    import pandas
+
+    series = pandas.Series(values, dtype=float)
+    return series[numpy.isfinite(series)]

@@ -1,0 +1,24 @@
+"""The workloads by name; a workload's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from cmbench.errors import unknown
+
+if TYPE_CHECKING:
+    from cmbench.workloads.base import Workload
+
+WORKLOADS = {
+    "digits": "cmbench.workloads.digits:Digits",
+    "pydoc": "cmbench.workloads.pydoc:PyDoc",
+}
+
+
+def get_workload(name: str, where: str = "") -> Workload:
+    """The workload called `name`; raises `UserError` with a suggestion, naming `where` the name stood."""
+    if name not in WORKLOADS:
+        raise unknown("workload", name, WORKLOADS, where)
+    module, _, attribute = WORKLOADS[name].partition(":")
+    return getattr(import_module(module), attribute)()

@@ -1,0 +1,83 @@
+"""Language modelling by truncated back-propagation through time, with the state carried from batch to batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cmbench.workloads.base import PERPLEXITY, Evaluation, Workload
+
+UNROLL = 35
+"""Tokens that the gradient goes back through."""
+EVALUATION_COLUMNS = 10
+
+Carry = tuple[Tensor, Tensor] | None
+
+
+class LanguageModel(nn.Module):
+    """Embedding, one LSTM layer, and a linear layer over the vocabulary: tokens (T, B) to logits (T, B, V)."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.lstm = nn.LSTM(width, width)
+        self.decoder = nn.Linear(width, vocabulary)
+
+    def forward(self, tokens: Tensor, carry: Carry = None) -> tuple[Tensor, Carry]:
+        hidden, carry = self.lstm(self.embedding(tokens), carry)
+        return self.decoder(hidden), carry
+
+
+def columns(tokens: Tensor, count: int) -> Tensor:
+    """One long text (N,) as `count` parallel columns (N // count, count); the remainder is left out."""
+    length = len(tokens) // count
+    return tokens[: length * count].view(count, length).t().contiguous()
+
+
+class LanguageModelling(Workload):
+    """Two streams of token numbers; a subclass loads them and says how large the vocabulary is."""
+
+    metric = PERPLEXITY
+    width = 50
+    vocabulary_size: int
+    train_tokens: Tensor
+    valid_tokens: Tensor
+
+    def model(self) -> nn.Module:
+        return LanguageModel(self.vocabulary_size, self.width)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        return -(-(len(self.train_tokens) // batch_size - 1) // UNROLL)
+
+    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Windows of the text in its own order: the state is carried, so there is nothing to shuffle."""
+        yield from _windows(columns(self.train_tokens, batch_size), start)
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: Carry) -> tuple[Tensor, Carry]:
+        inputs, targets = batch
+        logits, carry = model(inputs, carry)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return loss, tuple(state.detach() for state in carry)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        model.eval()
+        total = torch.zeros((), device=self.valid_tokens.device)
+        count, carry = 0, None
+        for inputs, targets in _windows(columns(self.valid_tokens, EVALUATION_COLUMNS)):
+            logits, carry = model(inputs, carry)
+            total = total + F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+            count += targets.numel()
+        model.train()
+        loss = total.item() / count
+        return Evaluation(loss, math.exp(loss) if loss < 700 else math.inf)
+
+
+def _windows(text: Tensor, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    for first in range(start * UNROLL, len(text) - 1, UNROLL):
+        last = min(first + UNROLL, len(text) - 1)
+        yield text[first:last], text[first + 1 : last + 1]
