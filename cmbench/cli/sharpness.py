@@ -51,10 +51,15 @@ def sharpness(
     from cmbench.cli.progress import Narrator
     from cmbench.curvature.measure import measure_runs
     from cmbench.experiments.environment import pick_device
+    from cmbench.experiments.plan import narrow
 
-    narrow = SharpnessSettings(**{name: getattr(settings, name) for name in SharpnessSettings.model_fields})
     with Narrator(quiet=quiet) as narrator:
         outcome, measured = measure_runs(
-            paths, narrow, pick_device(device), force=force, listener=narrator, product_done=narrator.product_done
+            paths,
+            narrow(settings, SharpnessSettings),
+            pick_device(device),
+            force=force,
+            listener=narrator,
+            product_done=narrator.product_done,
         )
     finish(outcome, json=json, beside=measured)

@@ -58,7 +58,7 @@ class RunSpec(Frozen):
         return self.settings.model_dump(mode="json") | ({"data": self.data} if self.data else {})
 
 
-def _narrow(settings: Frozen, target: type[Frozen], **overrides: Any) -> Frozen:
+def narrow(settings: Frozen, target: type[Frozen], **overrides: Any) -> Frozen:
     """The fields of `target` out of a suite that has them all, with single values in place of the suite's lists."""
     return target(**{name: overrides.get(name, getattr(settings, name, None)) for name in target.model_fields})
 
@@ -75,7 +75,7 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
     `data` is the fingerprint of the workload's data; `seeds` replaces the suite's own.
     """
     reference, optimizers = _references(suite)
-    settings = _narrow(suite.settings, TrainSettings)
+    settings = narrow(suite.settings, TrainSettings)
     return [
         RunSpec(
             kind="train",
@@ -105,7 +105,7 @@ def plan_landscapes(suite: ResolvedSuite, sources: Mapping[str, str] | None = No
             suite=reference,
             optimizer=_per_lane(optimizer),
             seed=suite.settings.seed,
-            settings=_narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
+            settings=narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
             data=(sources or {}).get(surface),
         )
         for surface, domain in suite.settings.domains.items()
@@ -129,7 +129,7 @@ def plan_convergence(suite: ResolvedSuite) -> list[RunSpec]:
             suite=reference,
             optimizer=None,
             seed=0,
-            settings=_narrow(suite.settings, ConvergenceSettings, capacity=capacity, beta=beta),
+            settings=narrow(suite.settings, ConvergenceSettings, capacity=capacity, beta=beta),
         )
         for capacity in suite.settings.capacity
         for beta in suite.settings.beta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cmbench.experiments.settings import Kind
 
@@ -29,6 +29,12 @@ class OptimizerReference(_Record):
     name: str
     label: str
     hyperparameters: dict[str, Any]
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _pairs_are_tuples(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # JSON has only lists: what is read must equal what was written.
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 class Cost(_Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -206,7 +206,8 @@ def _measure(spec: RunSpec, surface: Surface, lanes: Lanes) -> Measurement:
     kept: dict[str, list[Any]] = {}
     for name, values in quantities.items():
         yes_or_no = values.dtype == torch.bool
-        kept[name] = (values & ~lost if yes_or_no else torch.where(lost, torch.nan, values)).tolist()
+        numbers = (values & ~lost if yes_or_no else torch.where(lost, torch.nan, values)).tolist()
+        kept[name] = [number if math.isfinite(number) else None for number in numbers]
     count = int(lost.sum())
     first = int(lanes.diverged_step[lost].min()) if count else None
     evaluations = settings.steps * get_info(spec.optimizer.name).gradient_evaluations
@@ -226,11 +227,9 @@ def _measure(spec: RunSpec, surface: Surface, lanes: Lanes) -> Measurement:
     )
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    """The mean over all lanes, or None where one of them has none: survivors do not stand for the others."""
-    values = list(values)
-    total = math.fsum(values)
-    return total / len(values) if math.isfinite(total) else None
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean over all lanes, or None where one of them has no value: survivors do not stand for the others."""
+    return None if None in values else math.fsum(values) / len(values)
 
 
 def _curves(lanes: Lanes) -> dict[str, list[Any]]:
@@ -274,6 +273,8 @@ def _rounded(values: Tensor) -> Any:
     """`values` as nested lists of numbers with six significant digits."""
 
     def shorten(item: Any) -> Any:
-        return [shorten(inner) for inner in item] if isinstance(item, list) else float(f"{item:.6g}")
+        if isinstance(item, list):
+            return [shorten(inner) for inner in item]
+        return float(f"{item:.6g}") if math.isfinite(item) else None
 
     return shorten(values.tolist())

@@ -1,0 +1,80 @@
+"""`cmbench toy` as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def cmbench(*arguments, cwd):
+    command = [sys.executable, "-m", "cmbench", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=180, check=False)
+
+
+def test_runs_without_options_and_finds_its_results_the_second_time(tmp_path):
+    first = cmbench("toy", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "Adam+SAM+CM" in first.stdout
+    files = sorted((tmp_path / "results" / "ackley").rglob("*.json"))
+    assert [file.parent.name for file in files] == ["adam", "adam_cg", "adam_cm", "adam_sam", "adam_sam_cm"]
+    again = cmbench("toy", cwd=tmp_path)
+    assert again.stdout == first.stdout
+    assert "5 runs were finished before; nothing to do" in again.stderr
+    assert sorted((tmp_path / "results" / "ackley").rglob("*.json")) == files
+
+
+def test_a_result_holds_what_the_contract_says(tmp_path):
+    arguments = ("--surface", "levy", "--opt", "adam_cm", "--starts", 4, "--steps", 30, "--dim", 3, "--seed", 5)
+    done = cmbench("toy", *arguments, "--set", "lr=0.2", "--quiet", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (result,) = json.loads(done.stdout)
+    (file,) = (tmp_path / "results" / "levy" / "adam_cm").glob("*.json")
+    assert json.loads(file.read_text()) == result
+    assert result["schema"] == "cmbench.result/1"
+    assert (result["kind"], result["status"], result["seed"]) == ("toy", "completed", 5)
+    assert result["optimizer"]["hyperparameters"]["lr"] == 0.2
+    assert result["optimizer"]["hyperparameters"]["scope"] == "lane"
+    assert (result["settings"]["dim"], result["settings"]["starts"], result["settings"]["steps"]) == (3, 4, 30)
+    names = {"loss_final", "loss_best", "sharpness", "distance_to_minimum", "reached_global", "path_length"}
+    assert set(result["lanes"]) == set(result["metrics"]) == names
+    assert all(len(lanes) == 4 for lanes in result["lanes"].values())
+    for name, lanes in result["lanes"].items():
+        assert result["metrics"][name] == pytest.approx(sum(lanes) / 4)
+    assert result["cost"]["gradient_evaluations"] == 30
+
+
+def test_a_surface_of_ones_own_runs_from_its_file(tmp_path):
+    (tmp_path / "himmelblau.py").write_text(
+        "def f(x):\n    x, y = x.unbind(-1)\n    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2\n"
+    )
+    arguments = ("--surface", "himmelblau:f", "--set", "domain=[-5,5]", "--opt", "adam", "--steps", 300)
+    done = cmbench("toy", *arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)
+    assert max(result["lanes"]["loss_final"]) < 1  # every minimum of Himmelblau's function is a zero
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--surface", "akley"), "unknown surface 'akley': did you mean 'ackley'"),
+        (("--suite", "escape_1d"), "this command runs 'toy' suites, this one is 'escape-ratio'"),
+        (("--device", "tpu"), "--device tpu"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message):
+    done = cmbench("toy", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_diverges_is_kept_and_counted_and_the_others_go_on(tmp_path):
+    arguments = ("--surface", "quadratic", "--set", "spectrum=[1, 9]", "--opt", "sgd", "--opt", "adam")
+    done = cmbench("toy", *arguments, "--set", "optimizers.sgd.lr=1", "--steps", 200, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "0/20 starts, 20 diverged (first @ step 171)" in " ".join(done.stdout.split())  # 8 ** 171 squared is beyond 1e308
+    statuses = {file.parent.name: json.loads(file.read_text())["status"] for file in tmp_path.rglob("*.json")}
+    assert statuses == {"sgd": "diverged", "adam": "completed"}

@@ -1,0 +1,176 @@
+"""`cmbench train` as a user meets it: its table, its files, what it skips, what it refuses, how it survives."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+SHORT = ("--set", "epochs=1", "--set", "schedule=constant")
+
+
+@pytest.fixture(scope="module")
+def trained(shared_cmbench):
+    done = shared_cmbench("train", "--suite", "digits", "--opt", "adam", "--opt", "adam_sam_cm", "--seeds", "2", *SHORT)
+    return shared_cmbench, done
+
+
+def test_it_prints_a_table_and_writes_one_result_per_run(trained):
+    cmbench, done = trained
+    assert "Adam+SAM+CM" in done.stdout
+    assert "2/2" in done.stdout
+    results = cmbench.results()
+    assert sorted((r["optimizer"]["name"], r["seed"]) for r in results) == [
+        ("adam", 0),
+        ("adam", 1),
+        ("adam_sam_cm", 0),
+        ("adam_sam_cm", 1),
+    ]
+    for result in results:
+        assert result["schema"] == "cmbench.result/1"
+        assert result["status"] == "completed"
+        assert result["metrics"]["val_accuracy_best"] > 50
+        assert set(result["curves"]) == {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "distance"}
+        assert result["environment"]["torch"]
+    assert [p.suffix for p in cmbench.files("results/**/*")] == [".json", ".pt"] * 4
+
+
+def test_progress_is_plain_lines_away_from_a_terminal(trained):
+    _, done = trained
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("[1/4] digits adam seed 0: val accuracy best ")
+    assert "\x1b" not in done.stderr + done.stdout
+
+
+def test_the_same_command_trains_nothing_the_second_time_and_says_so(trained):
+    cmbench, first = trained
+    before = {path: path.stat().st_mtime_ns for path in cmbench.files()}
+    again = cmbench("train", "--suite", "digits", "--opt", "adam", "--opt", "adam_sam_cm", "--seeds", "2", *SHORT)
+    assert again.stderr == "4 runs were finished before; nothing to do (--force runs them again)\n"
+    assert again.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in cmbench.files()} == before
+
+
+def test_json_holds_the_results_alone(trained):
+    cmbench, _ = trained
+    done = cmbench("train", "--suite", "digits", "--opt", "adam", "--seed", "1", *SHORT, "--json")
+    (result,) = json.loads(done.stdout)
+    assert (result["optimizer"]["label"], result["seed"]) == ("adam", 1)
+
+
+def test_quiet_prints_the_table_alone(trained):
+    cmbench, _ = trained
+    done = cmbench("train", "--suite", "digits", "--opt", "adam", "--seed", "0", *SHORT, "--quiet", "--force")
+    assert done.stderr == ""
+    assert "Adam" in done.stdout
+
+
+def test_sharpness_of_a_finished_run_joins_its_table(trained):
+    cmbench, _ = trained
+    path = next(p for p in cmbench.files("results/digits/adam/*.json"))
+    done = cmbench("sharpness", path, "--set", "batches=1")
+    assert "λmax" in done.stdout
+    (measured,) = [r for r in cmbench.results() if r["kind"] == "sharpness"]
+    assert measured["settings"]["of"] == path.stem
+    assert measured["metrics"]["top_eigenvalue"] > 0
+    assert measured["metrics"]["residual"] < 0.01
+    assert "finished before" in cmbench("sharpness", path, "--set", "batches=1").stderr
+
+
+def test_sharpness_refuses_what_is_no_finished_run(trained, tmp_path):
+    cmbench, _ = trained
+    assert "no such result" in cmbench("sharpness", "nowhere.json", code=2).stderr
+    assert "cmbench train --suite digits" in cmbench("sharpness", "--out", "empty", code=4).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--suite", "digit"], "did you mean 'digits'"),
+        (["--suite", "digits", "--opt", "adam_mc"], "did you mean 'adam_cm'"),
+        (["--suite", "digits", "--set", "decay=1.5"], "invalid decay: 1.5"),
+        (["--suite", "digits", "--set", "capacity=-1"], "invalid capacity: -1"),
+        (["--suite", "digits", "--set", "workload=digitz"], "did you mean 'digits'"),
+        (["--suite", "digits", "--seed", "1", "--seeds", "2"], "--seed and --seeds"),
+        (["--suite", "digits", "--device", "warp"], "--device warp"),
+        (["--suite", "ackley"], "this command runs 'train' suites"),
+    ],
+)
+def test_a_mistake_is_one_message_exit_code_2_and_nothing_written(cmbench, arguments, words):
+    done = cmbench("train", *arguments, code=2)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert cmbench.files() == []
+
+
+def test_a_diverged_run_is_kept_the_others_still_run_and_the_exit_code_is_3(cmbench):
+    done = cmbench(
+        "train", "--suite", "digits", "--opt", "adam", "--opt", "sgd", "--seeds", "1", *SHORT,
+        "--set", "optimizers.adam.lr=1e9", code=3,
+    )  # fmt: skip
+    assert "1 diverged @ step 2" in " ".join(done.stdout.split())
+    assert sorted(r["status"] for r in cmbench.results()) == ["completed", "diverged"]
+
+
+LONG = (
+    "train",
+    "--suite",
+    "digits",
+    "--opt",
+    "adam_cm",
+    "--seeds",
+    "1",
+    "--set",
+    "epochs=60",
+    "--set",
+    "checkpoint.every_steps=5",
+)
+
+
+def start_and_wait_for_a_checkpoint(cmbench):
+    process = subprocess.Popen(
+        cmbench.line(*LONG), cwd=cmbench.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not cmbench.files("results/**/*.resume.pt"):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    from tests.conftest import Command
+
+    command = Command(tmp_path_factory.mktemp("undisturbed"))
+    command(*LONG)
+    return command.results()[0]
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(cmbench, undisturbed):
+    process = start_and_wait_for_a_checkpoint(cmbench)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert cmbench.results() == []
+    cmbench(*LONG)
+    (result,) = cmbench.results()
+    assert (result["metrics"], result["curves"]) == (undisturbed["metrics"], undisturbed["curves"])
+    assert sorted(p.suffix for p in cmbench.files()) == [".json", ".pt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_the_work_and_exits_130(cmbench, undisturbed, number):
+    process = start_and_wait_for_a_checkpoint(cmbench)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert [r["status"] for r in cmbench.results()] == ["interrupted"]
+    cmbench(*LONG)
+    (result,) = cmbench.results()
+    assert result["status"] == "completed"
+    assert result["metrics"] == undisturbed["metrics"]

@@ -1,0 +1,172 @@
+"""Results are written whole or not at all, and what is finished is not run again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cmbench.errors import UserError
+from cmbench.experiments.execute import Measurement, execute
+from cmbench.experiments.plan import plan_training
+from cmbench.experiments.store import ResultStore, folder_name, write_atomically
+from cmbench.experiments.suite import load_suite
+
+
+@pytest.fixture
+def specs():
+    return plan_training(load_suite("digits", opts=["adam", "sgd"]), "data", [0, 1])
+
+
+def completed(members, value=1.0):
+    return [Measurement("completed", metrics={"val_accuracy_best": value}) for _ in members]
+
+
+def test_a_result_is_read_back_as_it_was_written(tmp_path, specs):
+    store = ResultStore(tmp_path)
+    outcome = execute(specs, store, completed)
+    assert [result for _, result in sorted(store.results(), key=lambda p: p[1].id)] == sorted(
+        outcome.results, key=lambda r: r.id
+    )
+    assert store.path(specs[0]) == tmp_path / "digits" / "adam" / f"{specs[0].id}.json"
+
+
+def test_numbers_that_json_cannot_hold_become_null(tmp_path, specs):
+    store = ResultStore(tmp_path)
+    run = lambda members: [Measurement("completed", metrics={"a": float("nan")}, curves={"b": [1.0, float("inf")]})]  # noqa: E731
+    execute(specs[:1], store, run)
+    document = json.loads(store.path(specs[0]).read_text(), parse_constant=pytest.fail)
+    assert document["metrics"] == {"a": None}
+    assert document["curves"] == {"b": [1.0, None]}
+
+
+def test_finished_runs_are_skipped_unless_forced(tmp_path, specs):
+    store = ResultStore(tmp_path)
+    execute(specs[:2], store, completed)
+    calls = []
+
+    def run(members):
+        calls.extend(members)
+        return completed(members, 2.0)
+
+    outcome = execute(specs, store, run)
+    assert (calls, outcome.skipped) == (specs[2:], 2)
+    assert execute(specs, store, run, force=True).skipped == 0
+    assert calls == specs[2:] + specs
+
+
+@pytest.mark.parametrize(("status", "again"), [("completed", 0), ("diverged", 0), ("failed", 1), ("interrupted", 1)])
+def test_which_statuses_are_final(tmp_path, specs, status, again):
+    calls = []
+
+    def run(members):
+        calls.append(members)
+        return [Measurement(status)]
+
+    for _ in range(2):
+        try:
+            execute(specs[:1], ResultStore(tmp_path), run)
+        except KeyboardInterrupt:
+            assert status == "interrupted"
+    assert len(calls) == 1 + again
+
+
+def test_a_failure_is_recorded_and_the_others_still_run(tmp_path, specs):
+    def run(members):
+        if members[0] is specs[1]:
+            raise RuntimeError("out of luck")
+        return completed(members)
+
+    outcome = execute(specs, ResultStore(tmp_path), run)
+    assert [result.status for result in outcome.results] == ["completed", "failed", "completed", "completed"]
+    assert outcome.results[1].error == "RuntimeError: out of luck"
+    assert not outcome.ok
+
+
+def test_an_interrupted_run_ends_the_plan_and_is_recorded(tmp_path, specs):
+    with pytest.raises(KeyboardInterrupt):
+        execute(specs, ResultStore(tmp_path), lambda members: [Measurement("interrupted", error="at step 3")])
+    assert [result.status for _, result in ResultStore(tmp_path).results()] == ["interrupted"]
+
+
+def test_neighbours_with_one_batch_key_are_run_together(tmp_path, specs):
+    sizes = []
+
+    def run(members):
+        sizes.append(len(members))
+        return completed(members)
+
+    execute(specs, ResultStore(tmp_path), run, batch=lambda spec: spec.seed)
+    assert sizes == [2, 2]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+
+    def write(file):
+        file.write(b"half of the ne")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, write)
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+    assert path.read_text() == "old"
+
+
+def test_a_process_killed_while_writing_leaves_no_half_file_after_the_next_write(tmp_path):
+    path = tmp_path / "file.json"
+    code = (
+        "import sys, time; from pathlib import Path; from cmbench.experiments.store import write_atomically\n"
+        "def write(f): f.write(b'half'); f.flush(); print('writing', flush=True); time.sleep(60)\n"
+        f"write_atomically(Path({str(path)!r}), write)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not path.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    write_atomically(path, lambda file: file.write(b"whole"))
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+    assert path.read_bytes() == b"whole"
+
+
+def test_the_file_of_a_living_process_is_left_alone(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        neighbour = tmp_path / f".file.json.{other.pid}.tmp"
+        neighbour.write_text("being written")
+        write_atomically(tmp_path / "file.json", lambda file: file.write(b"whole"))
+        assert neighbour.exists()
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "cmbench.result/1"}', '{"schema": "other/2"}'])
+def test_a_file_that_is_no_result_is_named(tmp_path, content):
+    path = tmp_path / "broken.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"broken\.json: not a result"):
+        ResultStore.read(path)
+
+
+def test_nothing_in_a_result_names_the_machine(tmp_path, specs):
+    execute(specs[:1], ResultStore(tmp_path), completed)
+    text = ResultStore(tmp_path).path(specs[0]).read_text()
+    import platform
+
+    assert str(tmp_path) not in text
+    assert os.path.expanduser("~") + "/" not in text
+    assert len(platform.node()) < 3 or platform.node() not in text
+    assert time.strftime("%Y", time.gmtime()) in text
+
+
+def test_labels_become_folder_names():
+    assert folder_name("adam_cm C=20") == "adam_cm_C=20"
+    assert folder_name("../../etc") == "_.._etc"
+    assert folder_name("...") == "_"

@@ -1,0 +1,194 @@
+"""From a suite to measurements: what is checked before anything runs, and what a cell's numbers mean."""
+
+import numpy as np
+import pytest
+import torch
+
+from cmbench.errors import UserError
+from cmbench.experiments.plan import plan_landscapes
+from cmbench.experiments.store import ResultStore
+from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
+from cmbench.landscapes.cells import prepare, run_cells, run_suite
+from cmbench.landscapes.select import surface_overrides, toy_suite, with_capacities
+
+LANDSCAPES = [name for name in builtin_suites() if read_suite(name)[2]["kind"] in ("toy", "escape-ratio")]
+
+USER_FUNCTIONS = """
+import torch
+def bowl(x): return x.square().sum(-1)
+def total(x): return x.square().sum()
+def mixed(x): return x.square().sum(-1) * x.shape[0]
+def constant(x): return torch.ones(x.shape[:-1])
+def broken(x): return x.squared()
+def narrow(x): return x[..., 5]
+"""
+
+
+def resolved(tmp_path, text, sets=()):
+    file = tmp_path / "mine.yaml"
+    file.write_text("description: mine\n" + text)
+    return load_suite(str(file), sets=sets)
+
+
+TOY = "kind: toy\nsurface: {}\noptimizers:\n  adam: {{lr: 0.1}}\n"
+
+
+@pytest.mark.parametrize("name", LANDSCAPES)
+def test_every_shipped_suite_names_surfaces_that_exist_and_states_their_domain(name):
+    suite = load_suite(name)
+    prepare(suite)
+    if name != "surface":
+        assert all(domain is not None for domain in suite.settings.domains.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "sets", "message"),
+    [
+        (TOY.format("levi"), (), "suite mine: surface: unknown surface 'levi': did you mean 'levy'"),
+        (
+            "kind: toy\nsurfaces: {levy: null, akley: null}\noptimizers: {adam: }\n",
+            (),
+            "surfaces.akley: unknown surface 'akley': did you mean 'ackley'",
+        ),
+        (TOY.format("goldstein_price"), ("dim=3",), "dim: 3: accepted for 'goldstein_price': 2"),
+        (TOY.format("sharp_flat"), (), "sharpness: missing: surface 'sharp_flat' needs it"),
+        (TOY.format("levy"), ("sharpness=[2]",), "sharpness: surface 'levy' has none"),
+        (TOY.format("quadratic"), ("spectrum=[1,2,3]",), "spectrum: 3 eigenvalues: accepted: dim = 2"),
+        (TOY.format("levy"), ("spectrum=[1,2]",), "spectrum: surface 'levy' has none"),
+        (TOY.format("functions:bowl"), (), "has no customary domain"),
+        (TOY.format("functions:total"), ("domain=[-1,1]",), r"returns \(\)"),
+        (TOY.format("functions:mixed"), ("domain=[-1,1]",), "depends on the points beside it"),
+        (TOY.format("functions:constant"), ("domain=[-1,1]",), "does not depend on x"),
+        (TOY.format("functions:broken"), ("domain=[-1,1]",), "raises AttributeError"),
+        (TOY.format("functions:narrow"), ("domain=[-1,1]",), "raises IndexError"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, monkeypatch, text, sets, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "functions.py").write_text(USER_FUNCTIONS)
+    with pytest.raises(UserError, match=message):
+        run_suite(resolved(tmp_path, text, sets), ResultStore(tmp_path / "results"))
+    assert not (tmp_path / "results").exists()
+
+
+def cell(tmp_path, text, sets=(), **options):
+    suite, sources = prepare(resolved(tmp_path, text, sets))
+    return run_cells(plan_landscapes(suite, sources), **options)
+
+
+def test_numbers_of_a_cell_on_a_quadratic_are_those_of_its_closed_form(tmp_path):
+    """Gradient descent multiplies coordinate d by 1 − lr·h_d in every step."""
+    text = (
+        "kind: toy\nsurface: quadratic\nspectrum: [1, 4]\nstart_points: [[1, 2], [-3, 0]]\nsteps: 30\n"
+        "optimizers:\n  sgd: {lr: 0.1}\n"
+    )
+    (measured,) = cell(tmp_path, text)
+    points = np.array([[1.0, 2.0], [-3.0, 0.0]])
+    factors = np.array([0.9, 0.6])
+    path = points[:, None] * factors ** np.arange(31)[:, None]
+    loss = 0.5 * (path**2 * [1, 4]).sum(-1)
+    assert measured.status == "completed"
+    np.testing.assert_allclose(measured.lanes["loss_final"], loss[:, -1], rtol=1e-10)
+    np.testing.assert_allclose(measured.lanes["loss_best"], loss.min(1), rtol=1e-10)
+    np.testing.assert_allclose(measured.lanes["sharpness"], [4, 4])
+    np.testing.assert_allclose(measured.lanes["distance_to_minimum"], np.linalg.norm(path[:, -1], axis=-1), rtol=1e-10)
+    steps = np.linalg.norm(np.diff(path, axis=1), axis=-1).sum(1)
+    np.testing.assert_allclose(measured.lanes["path_length"], steps, rtol=1e-10)
+    assert measured.lanes["reached_global"] == [True, True]
+    assert measured.metrics["loss_final"] == pytest.approx(loss[:, -1].mean())
+    assert measured.metrics["reached_global"] == 1
+    np.testing.assert_allclose(measured.curves["trajectory"], path, rtol=1e-5)
+    np.testing.assert_allclose(measured.curves["loss_mean"], loss.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(measured.curves["loss_std"], loss.std(0, ddof=1), rtol=1e-5)
+    assert (measured.cost.steps, measured.cost.gradient_evaluations) == (30, 30)
+
+
+def test_reaching_a_minimum_nearby_is_not_reaching_the_global_one(tmp_path):
+    text = TOY.format("ackley") + "start_points: [[0.1, 0.1], [2.9, 1.0]]\nsteps: 400\n"
+    (measured,) = cell(tmp_path, text, ["lr=0.01"])
+    assert measured.lanes["reached_global"] == [True, False]
+    assert max(measured.lanes["distance_to_minimum"]) < 0.02
+    assert measured.metrics["reached_global"] == 0.5
+
+
+def test_a_cell_with_a_lost_lane_is_diverged_and_its_means_are_not_those_of_the_survivors(tmp_path):
+    text = "kind: toy\nsurface: quadratic\nspectrum: [1, 1]\nstart_points: [[1, 1], [1.e+300, 1.e+300]]\nsteps: 20\n"
+    (measured,) = cell(tmp_path, text + "optimizers:\n  sgd: {lr: 0.1}\n")
+    assert measured.status == "diverged"
+    assert measured.diverged_step == 0
+    assert measured.error == "1 of 2 lanes diverged, the first @ step 0"
+    assert measured.lanes["loss_final"][1] is None
+    assert measured.lanes["loss_final"][0] == pytest.approx(0.9**40)
+    assert measured.metrics["loss_final"] is None
+    assert measured.lanes["reached_global"] == [True, False]
+
+
+def test_escape_criteria_at_the_minima_of_the_sharp_flat_function(tmp_path):
+    text = (
+        "kind: escape-ratio\nsurface: sharp_flat\ndim: 3\nsharpness: [4, 9]\nsteps: 5\n"
+        "start_points: [[0, 0, 0], [1, 1, 1], [0, 0, 1], [0, 1, 1]]\noptimizers:\n  sgd: {lr: 0.01}\n"
+    )
+    for measured in cell(tmp_path, text):
+        assert measured.lanes["escaped_all"] == [True, False, False, False]
+        assert measured.lanes["escaped_nearer"] == [True, False, True, False]
+        assert measured.metrics["escape_ratio_all"] == 0.25
+        assert measured.metrics["escape_ratio_nearer"] == 0.5
+
+
+def test_cells_that_differ_in_sharpness_alone_give_what_each_gives_alone(tmp_path):
+    text = "kind: escape-ratio\ndim: 2\nsteps: 60\nstarts: 7\nsharpness: {}\noptimizers:\n  adam_cm: {{lr: 0.05}}\n"
+    together = cell(tmp_path, text.format("[3, 30]"))
+    for measured, s in zip(together, (3, 30), strict=True):
+        (own,) = cell(tmp_path, text.format(f"[{s}]"))
+        assert (own.lanes, own.metrics, own.curves) == (measured.lanes, measured.metrics, measured.curves)
+
+
+def test_the_size_of_a_result_is_bounded(tmp_path):
+    (measured,) = cell(tmp_path, TOY.format("levy"), ["starts=500", "steps=3000", "dim=4"])
+    numbers = torch.tensor(measured.curves["trajectory"]).numel()
+    assert numbers <= 12_000
+    assert len(measured.curves["step"]) == 251
+    assert len(measured.lanes["loss_final"]) == 500
+
+
+def test_every_optimizer_and_coefficient_begins_at_the_same_points(tmp_path):
+    suite, _ = prepare(load_suite("escape_1d", sets=["steps=1", "starts=5"]))
+    specs = plan_landscapes(suite)
+    begin = {tuple(m.curves["trajectory"][i][0][0] for i in range(5)) for s in specs for m in run_cells([s])}
+    assert len(begin) == 1
+
+
+def test_editing_ones_own_surface_makes_it_another_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_too.py").write_text(USER_FUNCTIONS)
+    suite = resolved(tmp_path, TOY.format("mine_too:bowl"), ["domain=[-1,1]", "steps=3"])
+    (before,) = plan_landscapes(*prepare(suite))
+    (tmp_path / "mine_too.py").write_text(USER_FUNCTIONS + "# edited\n")
+    (after,) = plan_landscapes(*prepare(suite))
+    assert before.id != after.id
+
+
+def test_a_surface_without_known_minima_is_measured_without_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_three.py").write_text(USER_FUNCTIONS)
+    (measured,) = cell(tmp_path, TOY.format("mine_three:bowl"), ["domain=[-1,1]", "steps=3"])
+    assert list(measured.lanes) == ["loss_final", "loss_best", "sharpness", "path_length"]
+
+
+def test_another_surface_of_a_suite_is_chosen_with_the_domain_that_the_suite_has_for_it():
+    for surface, domain in (("levy", (-10, 10)), ("ackley", None)):
+        suite = load_suite("table1", sets=surface_overrides("table1", surface))
+        assert suite.settings.domains == {surface: domain}
+    assert surface_overrides("levy", "levy") == []
+    assert [toy_suite(name) for name in (None, "levy", "a:b", "escape_1d")] == ["ackley", "levy", "surface", "surface"]
+
+
+def test_capacities_multiply_the_optimizers_that_have_a_memory():
+    suite = with_capacities(load_suite("escape_10d"), [3, 7])
+    labels = ["adam", "adam_sam", "adam_cg C=3", "adam_cg C=7", "adam_cm C=3", "adam_cm C=7"]
+    assert [spec.label for spec in suite.optimizers] == labels
+    assert [spec.hyperparameters.get("capacity") for spec in suite.optimizers] == [None, None, 3, 7, 3, 7]
+    with pytest.raises(UserError, match="--capacity -1: invalid capacity: -1"):
+        with_capacities(suite, [-1])
+    with pytest.raises(UserError, match="no chosen optimizer has one"):
+        with_capacities(load_suite("escape_10d", opts=["adam"]), [5])
