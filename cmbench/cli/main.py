@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import cmbench
-from cmbench.cli import escape_ratio, report, sharpness, suites, toy, train
+from cmbench.cli import convergence, escape_ratio, report, sharpness, suites, toy, train
 from cmbench.errors import MissingResults, UserError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def _root(
 
 app.command("toy")(toy.toy)
 app.command("escape-ratio")(escape_ratio.escape_ratio)
+app.command("convergence")(convergence.convergence)
 app.command("train")(train.train)
 app.command("sharpness")(sharpness.sharpness)
 app.command("report")(report.report)

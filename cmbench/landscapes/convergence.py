@@ -56,7 +56,7 @@ def rate(kappa: float, alpha: np.ndarray, beta: np.ndarray, capacity: int) -> np
     The largest curvature is 1; h runs over logarithmically spaced values, both ends among them. `alpha` and `beta`
     broadcast; so does the result. Values above 1 mean divergence.
     """
-    h = np.geomspace(1 / kappa, 1, _EIGENVALUES if kappa > 1 else 1)
+    h = np.geomspace(1 / kappa, 1, _EIGENVALUES)
     matrices = companion(h, np.asarray(alpha)[..., None], np.asarray(beta)[..., None], capacity)
     return np.abs(np.linalg.eigvals(matrices)).max((-1, -2))
 
@@ -103,21 +103,29 @@ def _best_alpha(kappa: float, capacity: int, beta: float) -> Optimum:
 
 
 def _best_pair(kappa: float, capacity: int, before: Optimum | None) -> Optimum:
-    from scipy.optimize import minimize
+    from scipy.optimize import OptimizeResult, minimize
 
     # In log α and log(1−β): at the optimum of momentum methods both move like powers of κ.
     def value(z: np.ndarray) -> float:
         beta = 1 - math.exp(min(z[1], 0.0))
         return float(rate(kappa, math.exp(z[0]), beta, capacity)) + max(z[1], 0.0)
 
+    def descend(z: np.ndarray, size: float) -> OptimizeResult:
+        simplex = z + size * np.array([[0, 0], [1, 0], [0, -1]])
+        options = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 400, "initial_simplex": simplex}
+        return minimize(value, z, method="Nelder-Mead", options=options)
+
     begin = [_best_alpha(kappa, capacity, beta) for beta in (0.0, 0.5, 0.9, heavy_ball(kappa) ** 2)]
     results = []
     for optimum in [*begin, *([before] if before else [])]:
         z = np.array([math.log(optimum.alpha), math.log(1 - optimum.beta)])
-        simplex = np.vstack([z, z + [0.1, 0], z + [0, -0.1]])
-        options = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 400, "initial_simplex": simplex}
-        results.append(minimize(value, z, method="Nelder-Mead", options=options))
+        results.append(descend(z, 0.1))
     best = min(results, key=lambda result: result.fun)
+    for _ in range(3):  # a simplex may have collapsed against a kink: begin again around it
+        again = descend(best.x, 0.05)
+        if again.fun > best.fun - 1e-7:
+            break
+        best = again
     alpha, beta = math.exp(best.x[0]), 1 - math.exp(min(best.x[1], 0.0))
     return Optimum(kappa, float(rate(kappa, alpha, beta, capacity)), alpha, beta)
 
@@ -127,34 +135,50 @@ def heavy_ball(kappa: float) -> float:
     return (math.sqrt(kappa) - 1) / (math.sqrt(kappa) + 1)
 
 
-def simulated_rate(optimum: Optimum, capacity: int) -> float:
-    """The decay of max |θ_t| per step of an actual SGD+CM run, whose buffer drops its oldest entry, on that quadratic.
+def simulated_rates(optima: Sequence[Optimum], capacity: int) -> list[float]:
+    """The decay of max |θ_t| per step of actual SGD+CM runs, whose buffer drops its oldest entry, on those quadratics.
 
     The fitted r of log max |θ_t| = a + t·log r + q·log t: where eigenvalues coincide, as they do at an optimum, the
-    error is a polynomial in t times r^t. The fit spans the later two thirds of a run that ends, at most 1,500 steps
-    long, before the error is 1e-12 of its start, which is what rounding leaves in the buffer's running sum.
+    error is a polynomial in t times r^t. The fit spans the later three quarters of a run of at most 1,500 steps that
+    ends before the error is 1e-13 of its start, which is what rounding leaves in a buffer's running sum, or, without a
+    buffer, 1e-60. As α and the curvature enter as a product only, quadratics with the same β are lanes of one run,
+    with α = 1 and the spectrum times α.
     """
     import torch
 
     from cmbench.landscapes.lanes import run_lanes
-    from cmbench.landscapes.surfaces import quadratic
 
-    size = _EIGENVALUES if optimum.kappa > 1 else 1
-    spectrum = torch.from_numpy(np.geomspace(1 / optimum.kappa, 1, size))
-    digits_per_step = max(-math.log10(max(optimum.rate, 1e-12)), 1e-12)
-    steps = int(min(_LONGEST, max(8, 12 / digits_per_step)))
-    lanes = run_lanes(
-        lambda x: quadratic(x, spectrum),
-        torch.ones(1, size, dtype=torch.float64),
-        "sgd_cm",
-        {"lr": optimum.alpha, "momentum": optimum.beta, "capacity": capacity, "priority": "fifo"},
-        steps,
-        records=steps,
-    )
-    error = lanes.positions[:, 0].abs().amax(-1).numpy()
+    lengths = [_run_length(optimum.rate, 13 if capacity else 60) for optimum in optima]
+    rates = [0.0] * len(optima)
+    for beta in dict.fromkeys(optimum.beta for optimum in optima):
+        members = [i for i, optimum in enumerate(optima) if optimum.beta == beta]
+        scaled = torch.stack(
+            [torch.from_numpy(optima[i].alpha * np.geomspace(1 / optima[i].kappa, 1, _EIGENVALUES)) for i in members]
+        )
+        steps = max(lengths[i] for i in members)
+        lanes = run_lanes(
+            lambda x, scaled=scaled: 0.5 * (scaled * x.square()).sum(-1),
+            torch.ones(len(members), _EIGENVALUES, dtype=torch.float64),
+            "sgd_cm",
+            {"lr": 1.0, "momentum": beta, "capacity": capacity, "priority": "fifo"},
+            steps,
+            records=steps,
+        )
+        errors = lanes.positions.abs().amax(-1).numpy()
+        for lane, i in enumerate(members):
+            rates[i] = _decay(errors[: lengths[i] + 1, lane])
+    return rates
+
+
+def _run_length(expected: float, digits: int) -> int:
+    digits_per_step = max(-math.log10(max(expected, 1e-12)), 1e-12)
+    return int(min(_LONGEST, max(8, digits / digits_per_step)))
+
+
+def _decay(error: np.ndarray) -> float:
     if not (error > 0).all():
         return 0.0
-    t = np.arange(max(1, steps // 3), steps + 1)
+    t = np.arange(len(error) // 4, len(error))
     terms = np.stack([np.ones_like(t), t, np.log(t)], -1).astype(float)
     return math.exp(np.linalg.lstsq(terms, np.log(error[t]), rcond=None)[0][1])
 
@@ -177,7 +201,7 @@ def _measure(settings: ConvergenceSettings) -> Measurement:
     began = time.perf_counter()
     optima = best_rates(settings.condition_numbers, settings.capacity, settings.beta)
     computed = time.perf_counter() - began
-    simulated = [simulated_rate(optimum, settings.capacity) for optimum in optima]
+    simulated = simulated_rates(optima, settings.capacity)
     errors = [abs(s - o.rate) / o.rate for s, o in zip(simulated, optima, strict=True) if o.rate > 1e-3]
     return Measurement(
         status="completed",

@@ -115,19 +115,8 @@ def test_a_diverged_run_is_kept_the_others_still_run_and_the_exit_code_is_3(cmbe
     assert sorted(r["status"] for r in cmbench.results()) == ["completed", "diverged"]
 
 
-LONG = (
-    "train",
-    "--suite",
-    "digits",
-    "--opt",
-    "adam_cm",
-    "--seeds",
-    "1",
-    "--set",
-    "epochs=60",
-    "--set",
-    "checkpoint.every_steps=5",
-)
+LONG = ("train", "--suite", "digits", "--opt", "adam_cm", "--seeds", "1")
+LONG += ("--set", "epochs=20", "--set", "checkpoint.every_steps=20")
 
 
 def start_and_wait_for_a_checkpoint(cmbench):
