@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+RESUM_EVERY = 256
+"""Steps after which the running sum of the slots is computed anew: what rounding leaves in it grows until then."""
+
 _OLDEST = 2**62
 
 
@@ -19,11 +22,12 @@ class Ranking:
     """What decides which entry goes: one column per independent buffer.
 
     `priorities` (C,) or (C, lanes): decayed norms, −inf where a slot is empty. `ages`, same shape: steps since the
-    entry was stored, huge where a slot is empty.
+    entry was stored, huge where a slot is empty. `accepted` () or (lanes,): entries stored so far.
     """
 
     priorities: Tensor
     ages: Tensor
+    accepted: Tensor
 
     @staticmethod
     def empty(capacity: int, lanes: int | None, dtype: torch.dtype, device: torch.device) -> Ranking:
@@ -32,26 +36,32 @@ class Ranking:
         return Ranking(
             torch.full(shape, -torch.inf, dtype=dtype, device=device),
             torch.full(shape, _OLDEST, dtype=torch.int64, device=device),
+            torch.zeros(shape[1:], dtype=torch.int64, device=device),
         )
+
+    @property
+    def filled(self) -> Tensor:
+        """Which slots hold an entry, in the shape of `priorities`."""
+        return self.priorities > -torch.inf
+
+    @property
+    def scale(self) -> Tensor:
+        """The factor that turns the sum of the entries into their mean, () or (lanes,); 1 while there is none."""
+        return self.filled.sum(0).clamp(min=1).to(self.priorities.dtype).reciprocal()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What one step does with the buffer; each tensor has shape () or (lanes,).
-
-    `index` is the slot to replace, `accept` whether to, `scale` the factor that turns the sum of the entries, as they
-    were before this step, into their mean (1 while there is none).
-    """
+    """What becomes of a new entry, per buffer: `index` is the slot to replace, `accept` whether to; () or (lanes,)."""
 
     index: Tensor
     accept: Tensor
-    scale: Tensor
 
     def to(self, device: torch.device) -> Decision:
         """This decision on another device."""
         if device == self.index.device:
             return self
-        return Decision(*(t.to(device, non_blocking=True) for t in (self.index, self.accept, self.scale)))
+        return Decision(self.index.to(device, non_blocking=True), self.accept.to(device, non_blocking=True))
 
 
 def decide(ranking: Ranking, norm: Tensor, priority: str, decay: float) -> Decision:
@@ -61,7 +71,6 @@ def decide(ranking: Ranking, norm: Tensor, priority: str, decay: float) -> Decis
     `priority="fifo"`, always its oldest. A norm that is NaN or inf is never inserted. Source: Algorithm 1.
     """
     priorities, ages = ranking.priorities, ranking.ages
-    scale = (priorities > -torch.inf).sum(0).clamp(min=1).to(priorities.dtype).reciprocal()
     index = ages.argmax(0) if priority == "fifo" else priorities.argmin(0)
     row = index.unsqueeze(0)
     lowest = priorities.gather(0, row)[0]
@@ -70,7 +79,8 @@ def decide(ranking: Ranking, norm: Tensor, priority: str, decay: float) -> Decis
         accept = accept & (norm > lowest)
     priorities.scatter_(0, row, torch.where(accept, norm, lowest).unsqueeze(0)).mul_(decay)
     ages.scatter_(0, row, torch.where(accept, 0, ages.gather(0, row)[0]).unsqueeze(0)).add_(1)
-    return Decision(index, accept, scale)
+    ranking.accepted.add_(accept)
+    return Decision(index, accept)
 
 
 def per_lane(value: Tensor, like: Tensor) -> Tensor:
@@ -91,6 +101,12 @@ def replace(slots: Tensor, total: Tensor, entry: Tensor, decision: Decision) -> 
     total.add_(new.to(total.dtype) - old.to(total.dtype))
 
 
+def resum(slots: Sequence[Tensor], totals: Sequence[Tensor]) -> None:
+    """Computes every running sum anew from its slots."""
+    for stack, total in zip(slots, totals, strict=True):
+        total.copy_(stack.sum(0, dtype=total.dtype))
+
+
 def norms(tensors: Sequence[Tensor], scope: str) -> list[Tensor]:
     """The L2 norm of each scope, at least in float32: `[()]` for global, one () per tensor, or `[(lanes,)]`.
 
@@ -99,11 +115,29 @@ def norms(tensors: Sequence[Tensor], scope: str) -> list[Tensor]:
     if scope == "lane":
         parts = [torch.linalg.vector_norm(t.flatten(1) if t.dim() > 1 else t.unsqueeze(1), dim=1) for t in tensors]
     else:
-        dtype = [torch.promote_types(t.dtype, torch.float32) for t in tensors]
-        parts = [torch.linalg.vector_norm(t, dtype=d) for t, d in zip(tensors, dtype, strict=True)]
-    if scope == "per_tensor":
-        return parts
-    if len(parts) == 1:
-        return parts
-    device = parts[0].device
-    return [torch.linalg.vector_norm(torch.stack([part.to(device) for part in parts]), dim=0)]
+        parts = _norm_of_each(tensors)
+    return parts if scope == "per_tensor" or len(parts) == 1 else [combined(parts)]
+
+
+def _norm_of_each(tensors: Sequence[Tensor]) -> list[Tensor]:
+    by_kind: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        by_kind.setdefault((tensor.device, tensor.dtype), []).append(i)
+    parts: list[Tensor] = list(tensors)
+    for (device, dtype), members in by_kind.items():
+        wide = torch.promote_types(dtype, torch.float32)
+        own = [tensors[i] for i in members]
+        if device.type == "cpu" and dtype == wide and not torch.compiler.is_compiling():
+            # Half the time of torch's norm, which runs on one core.
+            vectors = [t.reshape(-1) for t in own]
+            found = torch._foreach_sqrt([torch.dot(v, v) for v in vectors])
+        else:
+            found = torch._foreach_norm(own, 2, wide)
+        for i, norm in zip(members, found, strict=True):
+            parts[i] = norm
+    return parts
+
+
+def combined(parts: Sequence[Tensor]) -> Tensor:
+    """The norm of the whole from the norms of its parts, each () or (lanes,), on the first one's device."""
+    return torch.linalg.vector_norm(torch.stack([part.to(parts[0].device) for part in parts]), dim=0)

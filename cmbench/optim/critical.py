@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cmbench.optim import plain
-from cmbench.optim.buffer import Decision, Ranking, decide, norms, replace
+from cmbench.optim import foreach, fused, plain
+from cmbench.optim.buffer import RESUM_EVERY, Decision, Ranking, combined, decide, norms, replace, resum
+from cmbench.optim.plain import Recipe, Tensors
 from cmbench.optim.registry import HYPERPARAMETERS
+from cmbench.optim.sharded import is_sharded, like, local, norms_over_shards
 
-_SHARED = ("capacity", "decay", "priority", "scope")
-_RANKING = ("priorities", "ages")
+_SHARED = ("capacity", "decay", "priority", "scope", "buffer_dtype", "foreach", "fused")
+_RANKING = ("priorities", "ages", "accepted")
+
+
+@dataclass
+class _Part:
+    """One parameter group in one step: what is updated, its rankings, and the buffers that get no entry."""
+
+    recipe: Recipe
+    sharded: bool = False
+    owners: list[Tensor] = field(default_factory=list)
+    tensors: Tensors = field(default_factory=Tensors)
+    rankings: list[Ranking] = field(default_factory=list)
+    idle: Tensors = field(default_factory=Tensors)
 
 
 class CriticalOptimizer(Optimizer):
     """What AdamCM, AdamCG, SGDCM and SGDCG have in common.
 
     The state of a parameter holds, besides what its rule keeps, the buffer's entries as `slot_0` … `slot_{C−1}`, their
-    sum as `buffer_sum`, and the ranking as `priorities` and `ages`. Where one decision serves many parameters
-    (`scope` global or lane) they share one ranking.
+    sum as `buffer_sum`, and the ranking as `priorities`, `ages` and `accepted`. Where one decision serves many
+    parameters (`scope` global or lane) they share one ranking.
 
     A parameter that had no gradient when an entry was stored is zero in that entry.
     """
@@ -31,36 +46,66 @@ class CriticalOptimizer(Optimizer):
     memory: ClassVar[str]
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        # One stacked (C, *shape) tensor per parameter; the slots in `state` are views of it. Rebuilt when missing.
-        self._stacks: dict[Tensor, Tensor] = {}
-        super().__init__(params, {**defaults, "maximize": bool(defaults["maximize"])})
+        self._forget()
+        if defaults["fused"] and defaults["foreach"]:
+            raise ValueError("fused and foreach: accepted: one of them")
+        if defaults["fused"] and defaults["scope"] == "lane":
+            raise ValueError("invalid fused: True (accepted with scope 'lane': False)")
+        defaults["foreach"] = not defaults["fused"] if defaults["foreach"] is None else bool(defaults["foreach"])
+        defaults |= {"maximize": bool(defaults["maximize"]), "fused": bool(defaults["fused"]), "sum_age": 0}
+        super().__init__(params, defaults)
+
+    def _forget(self) -> None:
+        """Drops what is derived from `state` and made again when it is missing."""
+        # All slots of a parameter in one tensor, of which those in `state` are views, and its alias.
+        self._stacks: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        self._aliases: dict[Tensor, Tensor] = {}
+        # Of the fused implementation: how each group is updated, and at which of its steps a parameter had its first.
+        self._plans: dict[int, fused.Plan] = {}
+        self._started: dict[Tensor, Any] = {}
+        self._steps_taken = 0
+
+    def _forget_all_but_steps(self) -> None:
+        self._forget()
+        if self.param_groups and self.param_groups[0]["fused"] and self.state:
+            known = {param: state["step"] for param, state in self.state.items() if "step" in state}
+            counts = [float(step) for step in known.values()]
+            self._started = {param: ("at", count) for param, count in zip(known, counts, strict=True)}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """torch's, with every hyperparameter checked; the buffer's own are the same in all groups."""
-        for name, value in param_group.items():
-            if name in HYPERPARAMETERS:
-                param_group[name] = HYPERPARAMETERS[name].validated(value)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        for name in self.defaults:
-            if name in HYPERPARAMETERS:
-                group[name] = HYPERPARAMETERS[name].validated(group[name])
-        for name in _SHARED:
-            if group[name] != self.param_groups[0][name]:
-                self.param_groups.pop()
-                raise ValueError(
-                    f"invalid {name}: {group[name]!r} (accepted: {self.param_groups[0][name]!r}, as in the first "
-                    "group: all groups share one buffer policy)"
-                )
+        try:
+            for name in self.defaults:
+                if name in HYPERPARAMETERS:
+                    group[name] = HYPERPARAMETERS[name].validated(group[name])
+            for name in _SHARED:
+                if group[name] != self.param_groups[0][name]:
+                    raise ValueError(
+                        f"invalid {name}: {group[name]!r} (accepted: {self.param_groups[0][name]!r}, as in the first "
+                        "group: all groups share one buffer policy)"
+                    )
+        except ValueError:
+            self.param_groups.pop()
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle()
+        return super().__getstate__()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._stacks = {}
+        self._forget_all_but_steps()
+
+    def state_dict(self) -> dict[str, Any]:
+        """torch's; every entry that has been accepted is in its slot."""
+        self._settle()
+        return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """torch's, and then what it casts to the parameter's dtype back as it was; rankings are shared again."""
         super().load_state_dict(state_dict)
-        self._stacks = {}
         saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         shared: dict[str, Tensor] = {}
@@ -72,6 +117,7 @@ class CriticalOptimizer(Optimizer):
                 if key in _RANKING and self.param_groups[0]["scope"] != "per_tensor":
                     own = shared.setdefault(key, own)
                 self.state[param][key] = own
+        self._forget_all_but_steps()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -84,59 +130,205 @@ class CriticalOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-
-        collected = [self._collect(group) for group in self.param_groups]
-        if not any(tensors.params for tensors in collected):
+        parts = [self._collect(group) for group in self.param_groups]
+        if not any(part.tensors.params for part in parts):
             return loss
         first = self.param_groups[0]
-        entries = [
-            plain.observe(tensors, self.memory, self._momentum(group))
-            for tensors, group in zip(collected, self.param_groups, strict=True)
-        ]
-        decisions: list[list[Decision] | None] = [None] * len(collected)
-        if first["capacity"] > 0:
-            decisions = self._decide(collected, entries)
-        for tensors, entry, decision, group in zip(collected, entries, decisions, self.param_groups, strict=True):
-            plain.apply(
-                tensors,
-                entry,
-                decision,
-                rule=self.rule,
-                memory=self.memory,
-                momentum=self._momentum(group),
-                group=group,
-            )
+        if first["fused"] and first["capacity"] > 0 and not torch.compiler.is_compiling():
+            self._step_fused(parts)
+        else:
+            update = foreach.update if first["foreach"] or first["fused"] else plain.update
+            decisions = [None] * len(parts)
+            if first["capacity"] > 0:
+                ranked = [t for part in parts for t in self._ranked(part.tensors, part.recipe)]
+                decisions = self._decide(parts, norms(ranked, self._norm_scope(parts)))
+            for part, made in zip(parts, decisions, strict=True):
+                if part.tensors.params:
+                    update(part.tensors, made, part.recipe)
+        for group, part in zip(self.param_groups, parts, strict=True):
+            group["sum_age"] = (group["sum_age"] + 1) % RESUM_EVERY
+            if group["sum_age"] == 0:
+                resum(part.tensors.slots, part.tensors.totals)
         return loss
 
-    def _momentum(self, group: dict[str, Any]) -> float:
-        return group["betas"][0] if self.rule == "adam" else group["momentum"]
+    def _step_fused(self, parts: list[_Part]) -> None:
+        # The norm of the gradient comes out of the pass itself where the pass need not know it: see fused.py.
+        deferred = self.memory == "cm" and self.param_groups[0]["priority"] != "momentum"
+        plans = [self._plan(number, part, deferred) for number, part in enumerate(parts)]
+        values: list[Tensor] = []
+        for part, plan in zip(parts, plans, strict=True):
+            found: dict[int, Tensor] = {}
+            left = plan.rest if deferred else list(range(len(part.owners)))
+            if deferred and plan.units:
+                of_units = fused.update(plan.units, part.tensors, plan.awaiting, part.recipe, deferred=True)
+                found = dict(zip((unit.members[0] for unit in plan.units), of_units, strict=True))
+            if left:
+                ranked = self._ranked(part.tensors.only(left), part.recipe)
+                found |= zip(left, norms(ranked, "per_tensor"), strict=True)
+            values += (found[i] for i in sorted(found))
+        whole = self._norm_scope(parts) == "global"
+        decisions = self._decide(parts, [combined(values)] if whole else values)
+        for part, plan, made in zip(parts, plans, decisions, strict=True):
+            of_units = [made[unit.members[0]] for unit in plan.units]
+            if deferred:
+                plan.awaiting = of_units
+            elif plan.units:
+                fused.update(plan.units, part.tensors, of_units, part.recipe)
+            if plan.rest:
+                foreach.update(part.tensors.only(plan.rest), [made[i] for i in plan.rest], part.recipe)
+        self._steps_taken += 1
 
-    def _collect(self, group: dict[str, Any]) -> plain.Tensors:
+    def _plan(self, number: int, part: _Part, deferred: bool) -> fused.Plan:
+        """How the parameters of a group are updated: the plan of the step before, unless something has changed."""
+        tensors = part.tensors
+        every = [*part.owners, *tensors.momenta, *tensors.squares, *tensors.totals, *tensors.slots]
+        plan = self._plans.get(number)
+        if plan is not None and plan.fits(every):
+            return plan
+        self._settle()
+        if plan is not None:
+            present = set(part.owners)
+            for param in self.param_groups[number]["params"]:
+                if param not in present:  # its step count is no longer that of the others
+                    self._started.pop(param, None)
+        units, rest = [], []
+        packs: dict[Any, list[int]] = {}
+        may_pack = not part.sharded and self.param_groups[0]["scope"] != "per_tensor"
+        for i, (owner, param) in enumerate(zip(part.owners, tensors.params, strict=True)):
+            unit, run = None, fused.compiled_pass(part.recipe, param, tensors.slots[i], deferred)
+            if run and param.numel() >= fused.smallest(param.device):
+                unit = fused.single(i, tensors, run)
+            elif run and may_pack and owner in self._started and param.is_contiguous():
+                packs.setdefault((self._started[owner], run, param.device), []).append(i)
+                continue
+            if unit is None:
+                rest.append(i)
+            else:
+                units.append(unit)
+        units += [self._pack(members, part, run) for (_, run, _), members in packs.items()]
+        every = [*part.owners, *tensors.momenta, *tensors.squares, *tensors.totals, *tensors.slots]
+        self._plans[number] = fused.Plan(every, units, rest, [None] * len(units))
+        return self._plans[number]
+
+    def _pack(self, members: list[int], part: _Part, run: Callable) -> fused.Unit:
+        """Moves the state of small parameters into tensors that hold it in one piece, of which theirs become views."""
+        tensors, packed = part.tensors, {}
+        stack = torch.cat([tensors.slots[i].flatten(1) for i in members], 1)
+        sizes = [tensors.params[i].numel() for i in members]
+        for i, slots in zip(members, stack.split(sizes, 1), strict=True):
+            self._show_slots(part.owners[i], slots.view(-1, *tensors.params[i].shape))
+            tensors.slots[i] = self._stack(part.owners[i])
+        for name, key in (("momenta", "exp_avg"), ("squares", "exp_avg_sq"), ("totals", "buffer_sum")):
+            own = getattr(tensors, name)
+            if own:
+                packed[name] = torch.cat([own[i].reshape(-1) for i in members])
+                for i, piece in zip(members, packed[name].split(sizes), strict=True):
+                    own[i] = self.state[part.owners[i]][key] = piece.view(tensors.params[i].shape)
+        return fused.Unit(tuple(members), packed | {"slots": stack, "reads": fused.alias(stack)}, None, run)
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Stores the momenta about which the fused implementation has decided and which it still holds back."""
+        for plan in self._plans.values():
+            plan.settle()
+
+    def _collect(self, group: dict[str, Any]) -> _Part:
         """The tensors of the parameters that have a gradient, their state made where it is their first."""
-        tensors = plain.Tensors()
+        part = _Part(Recipe.of(self.rule, self.memory, group))
+        tensors = part.tensors
+        priorities: list[Tensor] = []
+        ages: list[Tensor] = []
+        accepted: list[Tensor] = []
+        part.sharded = self._init_group(
+            group,
+            part.owners,
+            tensors.params,
+            tensors.grads,
+            tensors.momenta,
+            tensors.squares,
+            tensors.totals,
+            tensors.slots,
+            tensors.reads,
+            tensors.steps,
+            priorities,
+            ages,
+            accepted,
+            part.idle.totals,
+            part.idle.slots,
+        )
+        if not tensors.params:
+            return part
+        if group["maximize"]:
+            tensors.grads = list(torch._foreach_neg(tensors.grads))
+        if self.rule == "sgd" and group["weight_decay"] != 0:
+            tensors.grads = list(torch._foreach_add(tensors.grads, tensors.params, alpha=group["weight_decay"]))
+        if group["capacity"] > 0:
+            part.rankings = [Ranking(*each) for each in zip(priorities, ages, accepted, strict=True)]
+            if group["scope"] == "per_tensor":
+                tensors.scales = [ranking.scale for ranking in part.rankings]
+            else:
+                scale = part.rankings[0].scale
+                tensors.scales = [
+                    scale if scale.device == param.device else scale.to(param.device) for param in tensors.params
+                ]
+        return part
+
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        owners: list[Tensor],
+        params: list[Tensor],
+        grads: list[Tensor],
+        momenta: list[Tensor],
+        squares: list[Tensor],
+        totals: list[Tensor],
+        slots: list[Tensor],
+        reads: list[Tensor],
+        steps: list[Tensor],
+        priorities: list[Tensor],
+        ages: list[Tensor],
+        accepted: list[Tensor],
+        idle_totals: list[Tensor],
+        idle_slots: list[Tensor],
+    ) -> bool:
+        """Fills the lists; returns whether a parameter is spread over several processes.
+
+        torch's compiler runs a method of this name and shape as it is, instead of tracing how state is made.
+        """
+        sharded = False
         for param in group["params"]:
             if param.grad is None:
+                if "buffer_sum" in self.state.get(param, {}):
+                    idle_totals.append(local(self.state[param]["buffer_sum"]))
+                    idle_slots.append(self._stack(param))
                 continue
             if param.is_complex() or param.grad.is_sparse:
                 kind = "complex parameters" if param.is_complex() else "sparse gradients"
                 raise RuntimeError(f"{type(self).__name__} does not support {kind}")
-            state = self.state[param]
-            if not state:
+            sharded = sharded or is_sharded(param)
+            if not self.state[param]:
                 self._initialise(param, group)
-            grad = -param.grad if group["maximize"] else param.grad
-            if self.rule == "sgd" and group["weight_decay"] != 0:
-                grad = grad.add(param, alpha=group["weight_decay"])
-            tensors.params.append(param)
-            tensors.grads.append(grad)
+                self._started[param] = self._steps_taken
+            state = self.state[param]
+            owners.append(param)
+            params.append(local(param))
+            grads.append(local(param.grad))
+            steps.append(state["step"])
             if "exp_avg" in state:
-                tensors.momenta.append(state["exp_avg"])
+                momenta.append(local(state["exp_avg"]))
             if "exp_avg_sq" in state:
-                tensors.squares.append(state["exp_avg_sq"])
+                squares.append(local(state["exp_avg_sq"]))
             if group["capacity"] > 0:
-                tensors.totals.append(state["buffer_sum"])
-                tensors.slots.append(self._stack(param, group["capacity"]))
-            tensors.steps.append(state["step"])
-        return tensors
+                totals.append(local(state["buffer_sum"]))
+                slots.append(self._stack(param))
+                priorities.append(state["priorities"])
+                ages.append(state["ages"])
+                accepted.append(state["accepted"])
+                if group["fused"]:
+                    if param not in self._aliases:
+                        self._aliases[param] = fused.alias(self._stack(param))
+                    reads.append(self._aliases[param])
+        return sharded
 
     def _initialise(self, param: Tensor, group: dict[str, Any]) -> None:
         state = self.state[param]
@@ -149,55 +341,74 @@ class CriticalOptimizer(Optimizer):
         capacity = group["capacity"]
         if capacity > 0:
             state["buffer_sum"] = torch.zeros_like(param, dtype=wide, memory_format=torch.preserve_format)
-            self._stacks[param] = param.new_zeros((capacity, *param.shape))
-            state |= {f"slot_{k}": self._stacks[param][k] for k in range(capacity)}
+            dtype = getattr(torch, group["buffer_dtype"]) if group["buffer_dtype"] else param.dtype
+            self._show_slots(param, _stack_of_zeros(local(state["buffer_sum"]), capacity, dtype))
             ranking = self._ranking_of_others(param) if group["scope"] != "per_tensor" else None
             if ranking is None:
                 lanes = param.shape[0] if group["scope"] == "lane" else None
                 ranking = Ranking.empty(capacity, lanes, wide, param.device)
-            state |= {"priorities": ranking.priorities, "ages": ranking.ages}
+            state |= {name: getattr(ranking, name) for name in _RANKING}
 
     def _ranking_of_others(self, param: Tensor) -> Ranking | None:
         for other, state in self.state.items():
             if other is not param and "priorities" in state:
-                return Ranking(state["priorities"], state["ages"])
+                return Ranking(*(state[name] for name in _RANKING))
         return None
 
-    def _stack(self, param: Tensor, capacity: int) -> Tensor:
-        if param not in self._stacks:
-            state = self.state[param]
-            self._stacks[param] = torch.stack([state[f"slot_{k}"] for k in range(capacity)])
-            state |= {f"slot_{k}": self._stacks[param][k] for k in range(capacity)}
-        return self._stacks[param]
+    def _show_slots(self, param: Tensor, stack: Tensor) -> None:
+        self.state[param] |= {f"slot_{k}": like(slot, param) for k, slot in enumerate(stack)}
+        self._stacks[param] = stack, self.state[param]["slot_0"]
 
-    def _decide(self, collected: list[plain.Tensors], entries: list[list[Tensor]]) -> list[list[Decision]]:
-        """One decision per tensor of each group (the same one everywhere, unless the scope is per_tensor)."""
+    def _stack(self, param: Tensor) -> Tensor:
+        """All slots of a parameter in one tensor (C, *shape), of which those in its state are views."""
+        state = self.state[param]
+        known = self._stacks.get(param)
+        if known is None or known[1] is not state["slot_0"]:  # somebody has put other tensors into the state
+            slots = [local(state[f"slot_{k}"]) for k in range(self.param_groups[0]["capacity"])]
+            stack = _stack_of_zeros(local(state["buffer_sum"]), len(slots), slots[0].dtype)
+            self._show_slots(param, torch.stack(slots, out=stack))
+            self._aliases.pop(param, None)
+        return self._stacks[param][0]
+
+    def _ranked(self, tensors: Tensors, recipe: Recipe) -> Sequence[Tensor]:
+        """What the priority of this step's entry is the norm of."""
+        if self.memory == "cm" and self.param_groups[0]["priority"] == "momentum":
+            return torch._foreach_lerp(tensors.momenta, tensors.grads, 1 - recipe.momentum)
+        return tensors.grads
+
+    def _norm_scope(self, parts: list[_Part]) -> str:
+        return "per_tensor" if any(part.sharded for part in parts) else self.param_groups[0]["scope"]
+
+    def _decide(self, parts: list[_Part], values: list[Tensor]) -> list[list[Decision]]:
+        """One decision per tensor of each group (the same one everywhere, unless the scope is per_tensor).
+
+        `values` are the norms of each tensor, or of all: of this process's part where parameters are sharded.
+        """
         first = self.param_groups[0]
-        scope, priority = first["scope"], first["priority"]
-        ranked = entries if priority == "momentum" else [tensors.grads for tensors in collected]
-        params = [p for tensors in collected for p in tensors.params]
-        values = norms([t for group in ranked for t in group], scope)
-        owners = params if scope == "per_tensor" else params[:1]
-        made = [self._decide_one(owner, norm) for owner, norm in zip(owners, values, strict=True)]
-        if scope != "per_tensor":
-            self._forget_absent(made[0])
-            made = made * len(params)
-        decisions = iter(made)
-        return [[next(decisions) for _ in tensors.params] for tensors in collected]
+        owners = [owner for part in parts for owner in part.owners]
+        rankings = [ranking for part in parts for ranking in part.rankings]
+        if any(part.sharded for part in parts):
+            values = norms_over_shards(values, owners, first["scope"])
+        made = [
+            decide(ranking, norm.to(ranking.priorities), first["priority"], first["decay"])
+            for ranking, norm in zip(rankings, values, strict=first["scope"] == "per_tensor")
+        ]
+        if first["scope"] == "per_tensor":
+            decisions = iter(made)
+            return [[next(decisions) for _ in part.owners] for part in parts]
+        for part in parts:
+            # A parameter without a gradient now is zero in the new entry: what it had in the replaced one goes.
+            for total, slots in zip(part.idle.totals, part.idle.slots, strict=True):
+                replace(slots, total, torch.zeros_like(total), made[0].to(total.device))
+        return [[made[0].to(param.device) for param in part.tensors.params] for part in parts]
 
-    def _decide_one(self, owner: Tensor, norm: Tensor) -> Decision:
-        group, state = self.param_groups[0], self.state[owner]
-        ranking = Ranking(state["priorities"], state["ages"])
-        return decide(ranking, norm.to(ranking.priorities), group["priority"], group["decay"])
 
-    def _forget_absent(self, decision: Decision) -> None:
-        """A parameter without a gradient now is zero in the new entry: what it had in the replaced one goes."""
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None and "buffer_sum" in self.state.get(param, {}):
-                    total = self.state[param]["buffer_sum"]
-                    slots = self._stack(param, group["capacity"])
-                    replace(slots, total, torch.zeros_like(total), decision.to(param.device))
+def _stack_of_zeros(like: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
+    """Zeros (capacity, *shape), each laid out in memory as `like` is."""
+    if like.is_contiguous():
+        return like.new_zeros((capacity, *like.shape), dtype=dtype)
+    strides = (like.numel(), *like.stride())
+    return like.new_empty_strided((capacity, *like.shape), strides, dtype=dtype).zero_()
 
 
 class _Adam(CriticalOptimizer):
@@ -215,7 +426,10 @@ class _Adam(CriticalOptimizer):
         decay: float = 0.7,
         priority: str = "gradient",
         scope: str = "global",
+        buffer_dtype: str | torch.dtype | None = None,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -226,7 +440,10 @@ class _Adam(CriticalOptimizer):
             "decay": decay,
             "priority": priority,
             "scope": scope,
+            "buffer_dtype": buffer_dtype,
             "maximize": maximize,
+            "foreach": foreach,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 
@@ -245,7 +462,10 @@ class _SGD(CriticalOptimizer):
         decay: float = 0.7,
         priority: str = "gradient",
         scope: str = "global",
+        buffer_dtype: str | torch.dtype | None = None,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -255,7 +475,10 @@ class _SGD(CriticalOptimizer):
             "decay": decay,
             "priority": priority,
             "scope": scope,
+            "buffer_dtype": buffer_dtype,
             "maximize": maximize,
+            "foreach": foreach,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 
@@ -280,10 +503,15 @@ class AdamCM(_Adam):
         priority: `"gradient"`, `"momentum"` (norm of what is stored) or `"fifo"` (the oldest goes).
         scope: `"global"` (one norm and decision for the whole model), `"per_tensor"`, or `"lane"` (the leading
             dimension of every parameter indexes independent runs).
+        buffer_dtype: of the entries, e.g. `torch.bfloat16` for half the memory; their sum stays in float32. By default
+            the parameters'.
         maximize: ascend instead.
+        foreach: many tensors at once (the default), or with False one after the other.
+        fused: one compiled pass over each large tensor; where there is no compiler, foreach with a warning. It stores
+            a momentum only in the next step, or when the state is asked for by `state_dict`, a copy or `buffer_stats`.
 
     Raises `ValueError` naming the value it refuses; `RuntimeError` for complex parameters and sparse gradients.
-    State per float32 parameter: 12 + 4·C bytes.
+    State per float32 parameter: 12 + 4·C bytes, or 12 + 2·C with bfloat16 entries.
     Source: Eq. 4–7 and Algorithm 1 of "Promoting Exploration in Memory-Augmented Adam using Critical Momenta".
     """
 

@@ -25,9 +25,14 @@ class Hyperparameter:
     check: Callable[[Any], bool]
 
     def validated(self, value: Any) -> Any:
-        """`value` in its canonical form (a pair as a tuple); raises `ValueError` naming the value it refuses."""
+        """`value` in its canonical form: a pair as a tuple, a dtype by name.
+
+        Raises `ValueError` naming the value it refuses.
+        """
         if isinstance(value, list):
             value = tuple(value)
+        if self.name == "buffer_dtype" and value is not None:
+            value = str(value).removeprefix("torch.")
         try:
             accepted = self.check(value)
         except TypeError:
@@ -90,6 +95,13 @@ HYPERPARAMETERS = {
             "'global', 'per_tensor' or 'lane'",
             lambda v: v in ("global", "per_tensor", "lane"),
         ),
+        Hyperparameter(
+            "buffer_dtype",
+            None,
+            "type of the buffer's entries; the parameters' if none is given",
+            "'bfloat16', 'float16', 'float32', 'float64' or none",
+            lambda v: v in (None, "bfloat16", "float16", "float32", "float64"),
+        ),
         Hyperparameter("rho", 0.05, "length of the step to SAM's probe (ρ)", "a number >= 0", _number(0)),
         Hyperparameter("gamma", 0.01, "step size to the extragradient's probe (γ)", "a number >= 0", _number(0)),
     )
@@ -117,8 +129,8 @@ PROBES = {
 }
 MEMORIES = {
     "": Part("", "", "", ()),
-    "cg": Part("cg", "CG", "critical gradients", ("capacity", "decay", "priority", "scope")),
-    "cm": Part("cm", "CM", "critical momenta", ("capacity", "decay", "priority", "scope")),
+    "cg": Part("cg", "CG", "critical gradients", ("capacity", "decay", "priority", "scope", "buffer_dtype")),
+    "cm": Part("cm", "CM", "critical momenta", ("capacity", "decay", "priority", "scope", "buffer_dtype")),
 }
 
 

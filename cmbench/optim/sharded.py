@@ -1,0 +1,52 @@
+"""What a parameter that is spread over several processes (a DTensor, as FSDP2 makes them) needs to be updated."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cmbench.optim.buffer import combined
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether `tensor` is a DTensor; looks without importing what makes them."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's part, sharing its memory; the tensor itself when it is whole."""
+    return tensor.to_local() if is_sharded(tensor) else tensor
+
+
+def like(part: Tensor, whole: Tensor) -> Tensor:
+    """`part`, which belongs to this process, as a DTensor spread like `whole`; as it is when `whole` is no DTensor."""
+    if not is_sharded(whole):
+        return part
+    return type(whole).from_local(
+        part, whole.device_mesh, whole.placements, run_check=False, shape=whole.shape, stride=whole.stride()
+    )
+
+
+def norms_over_shards(parts: Sequence[Tensor], owners: Sequence[Tensor], scope: str) -> list[Tensor]:
+    """The norms, per tensor or of all, from those of the local parts of `owners`; the same on every process."""
+    if scope == "per_tensor":
+        return [_over_shards(part, owner) for part, owner in zip(parts, owners, strict=True)]
+    alike: dict[object, list[int]] = {}
+    for i, owner in enumerate(owners):
+        key = (owner.device_mesh, owner.placements) if is_sharded(owner) else None
+        alike.setdefault(key, []).append(i)
+    return [combined([_over_shards(combined([parts[i] for i in m]), owners[m[0]]) for m in alike.values()])]
+
+
+def _over_shards(norm: Tensor, owner: Tensor) -> Tensor:
+    if not is_sharded(owner):
+        return norm
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
+    placements = [Partial("sum") if placement.is_shard() else Replicate() for placement in owner.placements]
+    squared = DTensor.from_local(norm.square(), owner.device_mesh, placements, run_check=False)
+    return torch.sqrt(squared.full_tensor())
