@@ -1,23 +1,20 @@
-"""The memory-augmented optimizers: state, parameter groups and the order of a step; the arithmetic is elsewhere."""
+"""The memory-augmented optimizers: the order of a step; state and arithmetic are elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from cmbench.optim import foreach, fused, plain
 from cmbench.optim.buffer import RESUM_EVERY, Decision, Ranking, combined, decide, norms, replace, resum
 from cmbench.optim.plain import Recipe, Tensors
-from cmbench.optim.registry import HYPERPARAMETERS
-from cmbench.optim.sharded import is_sharded, like, local, norms_over_shards
-
-_SHARED = ("capacity", "decay", "priority", "scope", "buffer_dtype", "foreach", "fused")
-_RANKING = ("priorities", "ages", "accepted")
+from cmbench.optim.sharded import norms_over_shards
+from cmbench.optim.state import BufferedOptimizer
+from cmbench.optim.stats import BufferStats, measure_buffer
 
 
 @dataclass
@@ -25,99 +22,15 @@ class _Part:
     """One parameter group in one step: what is updated, its rankings, and the buffers that get no entry."""
 
     recipe: Recipe
-    sharded: bool = False
+    tensors: Tensors
+    idle: Tensors
     owners: list[Tensor] = field(default_factory=list)
-    tensors: Tensors = field(default_factory=Tensors)
     rankings: list[Ranking] = field(default_factory=list)
-    idle: Tensors = field(default_factory=Tensors)
+    sharded: bool = False
 
 
-class CriticalOptimizer(Optimizer):
-    """What AdamCM, AdamCG, SGDCM and SGDCG have in common.
-
-    The state of a parameter holds, besides what its rule keeps, the buffer's entries as `slot_0` … `slot_{C−1}`, their
-    sum as `buffer_sum`, and the ranking as `priorities`, `ages` and `accepted`. Where one decision serves many
-    parameters (`scope` global or lane) they share one ranking.
-
-    A parameter that had no gradient when an entry was stored is zero in that entry.
-    """
-
-    rule: ClassVar[str]
-    memory: ClassVar[str]
-
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        self._forget()
-        if defaults["fused"] and defaults["foreach"]:
-            raise ValueError("fused and foreach: accepted: one of them")
-        if defaults["fused"] and defaults["scope"] == "lane":
-            raise ValueError("invalid fused: True (accepted with scope 'lane': False)")
-        defaults["foreach"] = not defaults["fused"] if defaults["foreach"] is None else bool(defaults["foreach"])
-        defaults |= {"maximize": bool(defaults["maximize"]), "fused": bool(defaults["fused"]), "sum_age": 0}
-        super().__init__(params, defaults)
-
-    def _forget(self) -> None:
-        """Drops what is derived from `state` and made again when it is missing."""
-        # All slots of a parameter in one tensor, of which those in `state` are views, and its alias.
-        self._stacks: dict[Tensor, tuple[Tensor, Tensor]] = {}
-        self._aliases: dict[Tensor, Tensor] = {}
-        # Of the fused implementation: how each group is updated, and at which of its steps a parameter had its first.
-        self._plans: dict[int, fused.Plan] = {}
-        self._started: dict[Tensor, Any] = {}
-        self._steps_taken = 0
-
-    def _forget_all_but_steps(self) -> None:
-        self._forget()
-        if self.param_groups and self.param_groups[0]["fused"] and self.state:
-            known = {param: state["step"] for param, state in self.state.items() if "step" in state}
-            counts = [float(step) for step in known.values()]
-            self._started = {param: ("at", count) for param, count in zip(known, counts, strict=True)}
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """torch's, with every hyperparameter checked; the buffer's own are the same in all groups."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        try:
-            for name in self.defaults:
-                if name in HYPERPARAMETERS:
-                    group[name] = HYPERPARAMETERS[name].validated(group[name])
-            for name in _SHARED:
-                if group[name] != self.param_groups[0][name]:
-                    raise ValueError(
-                        f"invalid {name}: {group[name]!r} (accepted: {self.param_groups[0][name]!r}, as in the first "
-                        "group: all groups share one buffer policy)"
-                    )
-        except ValueError:
-            self.param_groups.pop()
-            raise
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._settle()
-        return super().__getstate__()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._forget_all_but_steps()
-
-    def state_dict(self) -> dict[str, Any]:
-        """torch's; every entry that has been accepted is in its slot."""
-        self._settle()
-        return super().state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """torch's, and then what it casts to the parameter's dtype back as it was; rankings are shared again."""
-        super().load_state_dict(state_dict)
-        saved_ids = [i for group in state_dict["param_groups"] for i in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        shared: dict[str, Tensor] = {}
-        for saved_id, param in zip(saved_ids, params, strict=True):
-            for key, value in state_dict["state"].get(saved_id, {}).items():
-                if not isinstance(value, Tensor):
-                    continue
-                own = value.detach().to(device=param.device, copy=True)
-                if key in _RANKING and self.param_groups[0]["scope"] != "per_tensor":
-                    own = shared.setdefault(key, own)
-                self.state[param][key] = own
-        self._forget_all_but_steps()
+class CriticalOptimizer(BufferedOptimizer):
+    """The step that AdamCM, AdamCG, SGDCM and SGDCG have in common."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -137,6 +50,8 @@ class CriticalOptimizer(Optimizer):
         if first["fused"] and first["capacity"] > 0 and not torch.compiler.is_compiling():
             self._step_fused(parts)
         else:
+            if first["fused"]:
+                self._settle()
             update = foreach.update if first["foreach"] or first["fused"] else plain.update
             decisions = [None] * len(parts)
             if first["capacity"] > 0:
@@ -213,7 +128,7 @@ class CriticalOptimizer(Optimizer):
     def _pack(self, members: list[int], part: _Part, run: Callable) -> fused.Unit:
         """Moves the state of small parameters into tensors that hold it in one piece, of which theirs become views."""
         tensors, packed = part.tensors, {}
-        stack = torch.cat([tensors.slots[i].flatten(1) for i in members], 1)
+        stack = torch.cat([tensors.slots[i].reshape(len(tensors.slots[i]), -1) for i in members], 1)
         sizes = [tensors.params[i].numel() for i in members]
         for i, slots in zip(members, stack.split(sizes, 1), strict=True):
             self._show_slots(part.owners[i], slots.view(-1, *tensors.params[i].shape))
@@ -227,14 +142,28 @@ class CriticalOptimizer(Optimizer):
         return fused.Unit(tuple(members), packed | {"slots": stack, "reads": fused.alias(stack)}, None, run)
 
     @torch.no_grad()
-    def _settle(self) -> None:
-        """Stores the momenta about which the fused implementation has decided and which it still holds back."""
-        for plan in self._plans.values():
-            plan.settle()
+    def buffer_stats(self) -> BufferStats | None:
+        """What the buffer holds now, and how often it has accepted an entry since the last call; None without one.
+
+        Reads values back from the device: not for every step.
+        """
+        self._settle()
+        owners = [param for param, state in self.state.items() if "buffer_sum" in state]
+        if not owners:
+            return None
+        stats, total = measure_buffer(
+            [self._ranking(param) for param in owners],
+            [self._stack(param) for param in owners],
+            owners,
+            self.param_groups[0]["scope"],
+            self._accepted_before,
+        )
+        self._accepted_before = total
+        return stats
 
     def _collect(self, group: dict[str, Any]) -> _Part:
         """The tensors of the parameters that have a gradient, their state made where it is their first."""
-        part = _Part(Recipe.of(self.rule, self.memory, group))
+        part = _Part(Recipe.of(self.rule, self.memory, group), Tensors(), Tensors())
         tensors = part.tensors
         priorities: list[Tensor] = []
         ages: list[Tensor] = []
@@ -248,7 +177,6 @@ class CriticalOptimizer(Optimizer):
             tensors.squares,
             tensors.totals,
             tensors.slots,
-            tensors.reads,
             tensors.steps,
             priorities,
             ages,
@@ -272,103 +200,6 @@ class CriticalOptimizer(Optimizer):
                     scale if scale.device == param.device else scale.to(param.device) for param in tensors.params
                 ]
         return part
-
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        owners: list[Tensor],
-        params: list[Tensor],
-        grads: list[Tensor],
-        momenta: list[Tensor],
-        squares: list[Tensor],
-        totals: list[Tensor],
-        slots: list[Tensor],
-        reads: list[Tensor],
-        steps: list[Tensor],
-        priorities: list[Tensor],
-        ages: list[Tensor],
-        accepted: list[Tensor],
-        idle_totals: list[Tensor],
-        idle_slots: list[Tensor],
-    ) -> bool:
-        """Fills the lists; returns whether a parameter is spread over several processes.
-
-        torch's compiler runs a method of this name and shape as it is, instead of tracing how state is made.
-        """
-        sharded = False
-        for param in group["params"]:
-            if param.grad is None:
-                if "buffer_sum" in self.state.get(param, {}):
-                    idle_totals.append(local(self.state[param]["buffer_sum"]))
-                    idle_slots.append(self._stack(param))
-                continue
-            if param.is_complex() or param.grad.is_sparse:
-                kind = "complex parameters" if param.is_complex() else "sparse gradients"
-                raise RuntimeError(f"{type(self).__name__} does not support {kind}")
-            sharded = sharded or is_sharded(param)
-            if not self.state[param]:
-                self._initialise(param, group)
-                self._started[param] = self._steps_taken
-            state = self.state[param]
-            owners.append(param)
-            params.append(local(param))
-            grads.append(local(param.grad))
-            steps.append(state["step"])
-            if "exp_avg" in state:
-                momenta.append(local(state["exp_avg"]))
-            if "exp_avg_sq" in state:
-                squares.append(local(state["exp_avg_sq"]))
-            if group["capacity"] > 0:
-                totals.append(local(state["buffer_sum"]))
-                slots.append(self._stack(param))
-                priorities.append(state["priorities"])
-                ages.append(state["ages"])
-                accepted.append(state["accepted"])
-                if group["fused"]:
-                    if param not in self._aliases:
-                        self._aliases[param] = fused.alias(self._stack(param))
-                    reads.append(self._aliases[param])
-        return sharded
-
-    def _initialise(self, param: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[param]
-        wide = torch.promote_types(param.dtype, torch.float32)
-        state["step"] = torch.zeros((), dtype=wide, device=param.device)
-        if self.rule == "adam" or self.memory == "cm" or group["momentum"] > 0:
-            state["exp_avg"] = torch.zeros_like(param, memory_format=torch.preserve_format)
-        if self.rule == "adam":
-            state["exp_avg_sq"] = torch.zeros_like(param, memory_format=torch.preserve_format)
-        capacity = group["capacity"]
-        if capacity > 0:
-            state["buffer_sum"] = torch.zeros_like(param, dtype=wide, memory_format=torch.preserve_format)
-            dtype = getattr(torch, group["buffer_dtype"]) if group["buffer_dtype"] else param.dtype
-            self._show_slots(param, _stack_of_zeros(local(state["buffer_sum"]), capacity, dtype))
-            ranking = self._ranking_of_others(param) if group["scope"] != "per_tensor" else None
-            if ranking is None:
-                lanes = param.shape[0] if group["scope"] == "lane" else None
-                ranking = Ranking.empty(capacity, lanes, wide, param.device)
-            state |= {name: getattr(ranking, name) for name in _RANKING}
-
-    def _ranking_of_others(self, param: Tensor) -> Ranking | None:
-        for other, state in self.state.items():
-            if other is not param and "priorities" in state:
-                return Ranking(*(state[name] for name in _RANKING))
-        return None
-
-    def _show_slots(self, param: Tensor, stack: Tensor) -> None:
-        self.state[param] |= {f"slot_{k}": like(slot, param) for k, slot in enumerate(stack)}
-        self._stacks[param] = stack, self.state[param]["slot_0"]
-
-    def _stack(self, param: Tensor) -> Tensor:
-        """All slots of a parameter in one tensor (C, *shape), of which those in its state are views."""
-        state = self.state[param]
-        known = self._stacks.get(param)
-        if known is None or known[1] is not state["slot_0"]:  # somebody has put other tensors into the state
-            slots = [local(state[f"slot_{k}"]) for k in range(self.param_groups[0]["capacity"])]
-            stack = _stack_of_zeros(local(state["buffer_sum"]), len(slots), slots[0].dtype)
-            self._show_slots(param, torch.stack(slots, out=stack))
-            self._aliases.pop(param, None)
-        return self._stacks[param][0]
 
     def _ranked(self, tensors: Tensors, recipe: Recipe) -> Sequence[Tensor]:
         """What the priority of this step's entry is the norm of."""
@@ -401,14 +232,6 @@ class CriticalOptimizer(Optimizer):
             for total, slots in zip(part.idle.totals, part.idle.slots, strict=True):
                 replace(slots, total, torch.zeros_like(total), made[0].to(total.device))
         return [[made[0].to(param.device) for param in part.tensors.params] for part in parts]
-
-
-def _stack_of_zeros(like: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
-    """Zeros (capacity, *shape), each laid out in memory as `like` is."""
-    if like.is_contiguous():
-        return like.new_zeros((capacity, *like.shape), dtype=dtype)
-    strides = (like.numel(), *like.stride())
-    return like.new_empty_strided((capacity, *like.shape), strides, dtype=dtype).zero_()
 
 
 class _Adam(CriticalOptimizer):

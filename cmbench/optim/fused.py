@@ -40,8 +40,8 @@ class Unit:
     """What one pass runs over: a large tensor, or several small ones whose state is packed into one.
 
     `members` are positions in the lists of a parameter group. `state` holds what belongs to them by the names of
-    `Tensors`, as vectors (n,), `slots` and `reads` as (C, n). `order` is that of a single tensor's dimensions in
-    memory. `run` is the pass.
+    `Tensors`, as vectors (n,) and, for `slots` and their alias `reads`, as (C, n). `order` is that of a single
+    tensor's dimensions in memory. `run` is the pass.
     """
 
     members: tuple[int, ...]
@@ -99,7 +99,7 @@ def single(i: int, tensors: Tensors, run: Callable[..., Tensor | None]) -> Unit 
     if order is None:
         return None
     state = {}
-    for name in ("momenta", "squares", "totals", "slots", "reads"):
+    for name in ("momenta", "squares", "totals", "slots"):
         if not getattr(tensors, name):
             continue
         tensor = getattr(tensors, name)[i]
@@ -108,7 +108,7 @@ def single(i: int, tensors: Tensors, run: Callable[..., Tensor | None]) -> Unit 
         if not ordered.is_contiguous():
             return None
         state[name] = ordered.flatten(ahead) if order else ordered.unsqueeze(-1)
-    return Unit((i,), state, order, run)
+    return Unit((i,), state | {"reads": alias(state["slots"])}, order, run)
 
 
 def smallest(device: torch.device) -> int:
@@ -116,11 +116,16 @@ def smallest(device: torch.device) -> int:
 
     A call takes some 30 µs, in which a CPU's memory moves a megabyte, a GPU's fifty.
     """
-    return 1 << (17 if device.type == "cpu" else 20)
+    return 1 << (15 if device.type == "cpu" else 20)
 
 
 def compiled_pass(recipe: Recipe, param: Tensor, slots: Tensor, deferred: bool) -> Callable[..., Tensor | None] | None:
-    """The pass for such a parameter; None, after a warning, where there is no compiler for it."""
+    """The pass for such a parameter; None, after a warning, where there is no compiler for it.
+
+    None as well for a single slot: what has the length one is no variable length to torch's compiler.
+    """
+    if len(slots) == 1:
+        return None
     return _pass(
         Variant(
             recipe.rule,

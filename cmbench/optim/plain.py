@@ -18,8 +18,7 @@ class Tensors:
     """The tensors of one parameter group that an update works on, in parallel lists.
 
     Lists of what an optimizer does not have stay empty. `grads` already carry the sign of `maximize` and, for the SGD
-    rules, the L2 term. `slots` are (C, *shape), `reads` the same memory for those who need it twice; `scales` () or
-    (lanes,) turn `totals` into means.
+    rules, the L2 term. `slots` are (C, *shape); `scales` () or (lanes,) turn `totals` into means.
     """
 
     params: list[Tensor] = field(default_factory=list)
@@ -28,7 +27,6 @@ class Tensors:
     squares: list[Tensor] = field(default_factory=list)
     totals: list[Tensor] = field(default_factory=list)
     slots: list[Tensor] = field(default_factory=list)
-    reads: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
     steps: list[Tensor] = field(default_factory=list)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
@@ -94,19 +95,38 @@ class Probe(Optimizer):
         return pairs
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
-        """One step of the wrapped optimizer with the gradient at the probe point; returns the loss at θ."""
+    def step(
+        self,
+        closure: Callable[[], Tensor] | None = None,
+        *,
+        first: Callable[[], AbstractContextManager] = nullcontext,
+        scaler: GradScaler | None = None,
+    ) -> Tensor:
+        """One step of the wrapped optimizer with the gradient at the probe point; returns the loss at θ.
+
+        Args:
+            closure: evaluates loss and gradient, see the class.
+            first: makes a context for the evaluation at θ. `ddp_model.no_sync` there lets every process probe along
+                its own gradient (m-sharpness, Foret et al. 2021, section 4.1) and saves one communication.
+            scaler: the `torch.amp.GradScaler` by which the closure has scaled the loss that it calls `backward` on.
+                The step is skipped where either gradient overflows; call `scaler.update()` after it, and neither
+                `scaler.step` nor `scaler.unscale_`.
+        """
         if closure is None:
             raise RuntimeError(
                 f"{type(self).__name__}.step needs a closure that zeroes the gradients, computes the loss, calls "
                 "backward() and returns the loss: it evaluates the gradient twice"
             )
-        with torch.enable_grad():
+        with torch.enable_grad(), first():
             loss = closure()
+        if scaler is not None:
+            scaler.unscale_(self)
         moved = self._offsets()
         # A copy and not a subtraction: the parameters must come back bit for bit.
         origins = [param.clone() for param, _ in moved]
         try:
+            # An offset from a gradient that is not finite is not either, and nor will be the gradient there: what
+            # watches over the second evaluation sees an overflow in the first.
             for param, offset in moved:
                 param.add_(offset)
             with torch.enable_grad(), frozen_batch_statistics():
@@ -114,7 +134,10 @@ class Probe(Optimizer):
         finally:
             for (param, _), origin in zip(moved, origins, strict=True):
                 param.copy_(origin)
-        self.base.step()
+        if scaler is None:
+            self.base.step()
+        else:
+            scaler.step(self.base)
         return loss
 
 

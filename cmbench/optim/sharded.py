@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from cmbench.optim.buffer import combined
@@ -34,19 +33,23 @@ def like(part: Tensor, whole: Tensor) -> Tensor:
 def norms_over_shards(parts: Sequence[Tensor], owners: Sequence[Tensor], scope: str) -> list[Tensor]:
     """The norms, per tensor or of all, from those of the local parts of `owners`; the same on every process."""
     if scope == "per_tensor":
-        return [_over_shards(part, owner) for part, owner in zip(parts, owners, strict=True)]
+        return [_norm_over_shards(part, owner) for part, owner in zip(parts, owners, strict=True)]
     alike: dict[object, list[int]] = {}
     for i, owner in enumerate(owners):
         key = (owner.device_mesh, owner.placements) if is_sharded(owner) else None
         alike.setdefault(key, []).append(i)
-    return [combined([_over_shards(combined([parts[i] for i in m]), owners[m[0]]) for m in alike.values()])]
+    return [combined([_norm_over_shards(combined([parts[i] for i in m]), owners[m[0]]) for m in alike.values()])]
 
 
-def _over_shards(norm: Tensor, owner: Tensor) -> Tensor:
+def sum_over_shards(value: Tensor, owner: Tensor) -> Tensor:
+    """The sum of what every process has computed from its shard of `owner`; the same on every process."""
     if not is_sharded(owner):
-        return norm
+        return value
     from torch.distributed.tensor import DTensor, Partial, Replicate
 
     placements = [Partial("sum") if placement.is_shard() else Replicate() for placement in owner.placements]
-    squared = DTensor.from_local(norm.square(), owner.device_mesh, placements, run_check=False)
-    return torch.sqrt(squared.full_tensor())
+    return DTensor.from_local(value, owner.device_mesh, placements, run_check=False).full_tensor()
+
+
+def _norm_over_shards(norm: Tensor, owner: Tensor) -> Tensor:
+    return sum_over_shards(norm.square(), owner).sqrt() if is_sharded(owner) else norm
