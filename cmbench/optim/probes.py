@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from cmbench.optim.buffer import norms, per_lane
 from cmbench.optim.registry import HYPERPARAMETERS
+from cmbench.optim.sharded import is_sharded, local, norms_over_shards
 
 
 @contextmanager
@@ -85,7 +86,7 @@ class Probe(Optimizer):
         self._share()
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
-        """Every parameter that has a gradient, with the way from it to the probe point."""
+        """This process's part of every parameter that has a gradient, with the way from it to the probe point."""
         raise NotImplementedError
 
     def _with_gradient(self) -> list[tuple[dict[str, Any], Tensor]]:
@@ -165,16 +166,21 @@ class SAM(Probe):
         pairs = self._with_gradient()
         if not pairs:
             return []
-        values = norms([param.grad for _, param in pairs], self._scope)
+        params, grads = [local(p) for _, p in pairs], [local(p.grad) for _, p in pairs]
+        owners = [p for _, p in pairs]
+        if any(map(is_sharded, owners)):
+            values = norms_over_shards(norms(grads, "per_tensor"), owners, self._scope)
+        else:
+            values = norms(grads, self._scope)
         if self._scope != "per_tensor":
             values = values * len(pairs)
         offsets = []
-        for (group, param), norm in zip(pairs, values, strict=True):
+        for (group, _), param, grad, norm in zip(pairs, params, grads, values, strict=True):
             rho = -group["rho"] if group.get("maximize") else group["rho"]
             length = torch.where(norm > 0, rho / norm, 0).to(param.device)
             # NaN compares false: without this a NaN gradient would count as a zero one.
             length = torch.where(norm.to(param.device).isnan(), norm.to(param.device), length)
-            offsets.append((param, param.grad * per_lane(length, param)))
+            offsets.append((param, grad * per_lane(length, param)))
         return offsets
 
 
@@ -193,6 +199,6 @@ class MEG(Probe):
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         return [
-            (param, param.grad * (group["gamma"] if group.get("maximize") else -group["gamma"]))
+            (local(param), local(param.grad) * (group["gamma"] if group.get("maximize") else -group["gamma"]))
             for group, param in self._with_gradient()
         ]

@@ -1,0 +1,240 @@
+"""What torch's own optimizers can be used for, every registered one can: a new one is tested by being registered."""
+
+import math
+
+import pytest
+import torch
+
+from cmbench.optim import create_optimizer, get_info, list_optimizers
+
+ALL = list_optimizers()
+MEMORY = [name for name in ALL if get_info(name).memory.key]
+PROBED = [name for name in ALL if get_info(name).probe.key]
+
+
+def parameters(*shapes, dtype=torch.float32):
+    torch.manual_seed(0)
+    return [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+def closure_over(optimizer, params, target=1.0):
+    def closure():
+        optimizer.zero_grad(set_to_none=True)
+        loss = sum(((p.float() - target) ** 2).sum() for p in params if p.requires_grad)
+        loss.backward()
+        return loss
+
+    return closure
+
+
+def step(optimizer, params, times=1, **how):
+    for _ in range(times):
+        loss = optimizer.step(closure_over(optimizer, params, **how))
+    return loss
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_step_returns_the_loss_and_lowers_it(name):
+    params = parameters((4, 3), (5,))
+    optimizer = create_optimizer(name, params, lr=1e-2)
+    first = step(optimizer, params)
+    assert isinstance(first, torch.Tensor)
+    assert step(optimizer, params, 30) < first
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_groups_have_hyperparameters_of_their_own(name):
+    own = {"lr": 2e-2, "weight_decay": 0.3} | (
+        {"betas": (0.5, 0.6)} if get_info(name).rule.key == "adam" else {"momentum": 0.5}
+    )
+    a, b = parameters((3, 2), (3, 2))
+    together = create_optimizer(name, [{"params": [a]}, {"params": [b], **own}], lr=1e-2, **scope(name))
+    c, d = parameters((3, 2), (3, 2))
+    alone = create_optimizer(name, [c], lr=1e-2, **scope(name)), create_optimizer(name, [d], **own, **scope(name))
+    for _ in range(20):
+        step(together, [a, b])
+        step(alone[0], [c])
+        step(alone[1], [d])
+    torch.testing.assert_close([a, b], [c, d])
+
+
+def scope(name):
+    """Where every tensor decides for itself, two groups are two optimizers."""
+    return {"scope": "per_tensor"} if get_info(name).memory.key or "sam" in name else {}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_parameters_without_gradient_stay_and_join_when_unfrozen(name):
+    params = parameters((3,), (4,), (2, 2))
+    params[1].requires_grad_(False)
+    optimizer = create_optimizer(name, params, lr=1e-2)
+    before = params[1].clone()
+    step(optimizer, params, 7)
+    assert torch.equal(params[1], before)
+    params[1].requires_grad_(True)
+    step(optimizer, params, 7)
+    assert not torch.equal(params[1], before)
+    params[0].requires_grad_(False)
+    before = params[0].detach().clone()
+    step(optimizer, params, 7)
+    assert torch.equal(params[0], before)
+    assert all(p.isfinite().all() for p in params)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_group_added_in_mid_training_is_trained(name):
+    params = parameters((3,), (4,))
+    optimizer = create_optimizer(name, params[:1], lr=1e-2)
+    step(optimizer, params[:1], 5)
+    optimizer.add_param_group({"params": params[1:], "lr": 5e-2})
+    before = params[1].detach().clone()
+    step(optimizer, params, 5)
+    assert not torch.equal(params[1], before)
+    if name not in MEMORY:
+        return  # torch's own optimizers do not check
+    with pytest.raises(ValueError, match="lr"):
+        optimizer.add_param_group({"params": [torch.zeros(2, requires_grad=True)], "lr": -1.0})
+    assert len(optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_maximize_goes_the_other_way(name):
+    (up,), (down,) = parameters((4,)), parameters((4,))
+    ascent = create_optimizer(name, [up], lr=1e-2, maximize=True)
+    descent = create_optimizer(name, [down], lr=1e-2)
+    for _ in range(15):
+        ascent.step(negative(closure_over(ascent, [up]), [up]))
+        descent.step(closure_over(descent, [down]))
+    torch.testing.assert_close(up, down)
+
+
+def negative(closure, params):
+    def negated():
+        loss = closure()
+        for param in params:
+            param.grad.neg_()
+        return -loss
+
+    return negated
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_learning_rate_may_be_a_tensor_and_follow_a_schedule(name):
+    results = []
+    for as_tensor in (False, True):
+        params = parameters((3,), (2, 2))
+        lr = torch.tensor(0.02) if as_tensor else 0.02
+        # torch's own take a tensor only one parameter after the other.
+        how = {} if get_info(name).memory.key else {"foreach": False}
+        optimizer = create_optimizer(name, params, lr=lr, **how)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+        for _ in range(10):
+            step(optimizer, params)
+            schedule.step()
+        assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0, abs=1e-8)
+        results.append(params)
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_parameters_of_other_precisions(name, dtype):
+    params, exact = parameters((4, 3), (5,), dtype=dtype), parameters((4, 3), (5,), dtype=torch.float64)
+    with torch.no_grad():
+        for p, e in zip(params, exact, strict=True):
+            e.copy_(p)
+    for own in (params, exact):
+        step(create_optimizer(name, own, lr=1e-3), own, 10)
+    eps = torch.finfo(dtype).eps
+    for p, e in zip(params, exact, strict=True):
+        assert p.dtype == dtype
+        torch.testing.assert_close(p.double(), e, rtol=60 * eps, atol=60 * eps)
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_state_keeps_its_types_through_a_round_trip(name):
+    params = parameters((4, 3), dtype=torch.float16)
+    optimizer = create_optimizer(name, params, buffer_dtype=torch.bfloat16)
+    step(optimizer, params, 3)
+    saved = optimizer.state_dict()
+    other = create_optimizer(name, parameters((4, 3), dtype=torch.float16), buffer_dtype=torch.bfloat16)
+    other.load_state_dict(saved)
+    for key, value in saved["state"][0].items():
+        loaded = other.state_dict()["state"][0][key]
+        assert (key, loaded.dtype) == (key, value.dtype)
+        assert torch.equal(loaded, value)
+    types = {key: value.dtype for key, value in saved["state"][0].items()}
+    assert (types["slot_0"], types["buffer_sum"], types["ages"]) == (torch.bfloat16, torch.float32, torch.int64)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_step_hooks_run(name):
+    params = parameters((3,))
+    optimizer, heard = create_optimizer(name, params), []
+    optimizer.register_step_pre_hook(lambda *_: heard.append("before"))
+    optimizer.register_step_post_hook(lambda *_: heard.append("after"))
+    step(optimizer, params, 2)
+    assert heard == ["before", "after"] * 2
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_complex_and_sparse_are_refused(name):
+    param = torch.zeros(3, dtype=torch.complex64, requires_grad=True)
+    optimizer = create_optimizer(name, [param])
+    base = getattr(optimizer, "base", optimizer)
+    param.grad = torch.ones_like(param)
+    with pytest.raises(RuntimeError, match="complex"):
+        base.step()
+    embedding = torch.nn.Embedding(5, 2, sparse=True)
+    optimizer = create_optimizer(name, embedding.parameters())
+
+    def closure():
+        optimizer.zero_grad()
+        loss = embedding(torch.tensor([1, 2])).sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="sparse"):
+        optimizer.step(closure)
+
+
+@pytest.mark.parametrize("name", [n for n in MEMORY if n not in PROBED])
+@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_neither_enters_the_buffer_nor_freezes_it(name, options, bad):
+    params = parameters((200, 200), (3,))
+    optimizer = create_optimizer(name, params, lr=1e-3, capacity=3, decay=0.5, **options)
+    step(optimizer, params, 5)
+    before = optimizer.state_dict()["state"][0]["accepted"].clone()
+    for param in params:
+        param.grad = torch.full_like(param, bad)
+    optimizer.step()
+    state = optimizer.state_dict()["state"]
+    assert torch.equal(state[0]["accepted"], before)
+    for of_param in state.values():
+        assert all(of_param[f"slot_{k}"].isfinite().all() for k in range(3))
+        assert of_param["buffer_sum"].isfinite().all()
+    with torch.no_grad():  # a user who goes back to a good point
+        for param in params:
+            param.copy_(torch.ones_like(param))
+            for key in ("exp_avg", "exp_avg_sq"):
+                if key in optimizer.state[param]:
+                    optimizer.state[param][key].zero_()
+    step(optimizer, params, 3, target=0.0)
+    assert optimizer.state_dict()["state"][0]["accepted"] > before
+    assert all(param.isfinite().all() for param in params)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_zero_gradient_gives_no_nan(name):
+    params = parameters((3,), (2, 2))
+
+    def closure():
+        for param in params:
+            param.grad = torch.zeros_like(param)
+        return torch.zeros(())
+
+    optimizer = create_optimizer(name, params)
+    for _ in range(5):
+        optimizer.step(closure)
+    torch.testing.assert_close(params, parameters((3,), (2, 2)))

@@ -1,0 +1,187 @@
+"""The probes in the places where training happens: batch normalisation, clipping, accumulation, mixed precision."""
+
+import pytest
+import torch
+from torch import nn
+
+from cmbench.optim import MEG, SAM, AdamCM, create_optimizer, get_info, list_optimizers
+
+PROBED = [name for name in list_optimizers() if get_info(name).probe.key]
+
+
+@pytest.fixture
+def data():
+    torch.manual_seed(0)
+    return torch.randn(32, 6), torch.randn(32, 1)
+
+
+def smooth_network():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def closure_for(optimizer, model, x, y, clip=None):
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        return loss
+
+    return closure
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_batch_statistics_move_once_per_step(name, data):
+    model, once = network(), network()
+    optimizer = create_optimizer(name, model.parameters())
+    optimizer.step(closure_for(optimizer, model, *data))
+    once(data[0])
+    assert model[1].num_batches_tracked == 1
+    torch.testing.assert_close(model[1].running_mean, once[1].running_mean)
+    assert model[1].track_running_stats
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_the_parameters_return_bit_for_bit_before_the_step(name, data):
+    model = network()
+    optimizer = create_optimizer(name, model.parameters(), lr=0.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    for _ in range(3):
+        optimizer.step(closure_for(optimizer, model, *data))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("wrap", [lambda base: SAM(base, rho=0.1), lambda base: MEG(base, gamma=0.1)])
+@pytest.mark.parametrize("base", [torch.optim.RMSprop, torch.optim.Adagrad, AdamCM])
+def test_they_wrap_any_optimizer_and_hand_it_the_gradient_at_the_probe_point(wrap, base, data):
+    model, by_hand = smooth_network(), smooth_network()
+    optimizer = wrap(base(model.parameters(), lr=1e-2))
+    reference = base(by_hand.parameters(), lr=1e-2)
+    for _ in range(4):
+        optimizer.step(closure_for(optimizer, model, *data))
+        closure_for(reference, by_hand, *data)()
+        params = list(by_hand.parameters())
+        norm = torch.sqrt(sum((p.grad**2).sum() for p in params))
+        scale = 0.1 / norm if isinstance(optimizer, SAM) else -0.1
+        kept = [p.detach().clone() for p in params]
+        with torch.no_grad():
+            for p in params:
+                p.add_(p.grad, alpha=float(scale))
+        closure_for(reference, by_hand, *data)()
+        with torch.no_grad():
+            for p, k in zip(params, kept, strict=True):
+                p.copy_(k)
+        reference.step()
+    torch.testing.assert_close(list(model.parameters()), list(by_hand.parameters()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_accumulated_micro_batches_are_the_whole_batch(name, data):
+    results = []
+    for pieces in (1, 4):
+        model = smooth_network()
+        optimizer = create_optimizer(name, model.parameters(), lr=1e-2)
+
+        def closure(model=model, optimizer=optimizer, pieces=pieces):
+            optimizer.zero_grad()
+            total = 0.0
+            for x, y in zip(data[0].chunk(pieces), data[1].chunk(pieces), strict=True):
+                loss = nn.functional.mse_loss(model(x), y) / pieces
+                loss.backward()
+                total += loss.detach()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            return total
+
+        for _ in range(5):
+            optimizer.step(closure)
+        results.append(list(model.parameters()))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_bfloat16_autocast_needs_nothing(name, data):
+    model = network()
+    optimizer = create_optimizer(name, model.parameters(), lr=1e-2)
+
+    def closure():
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = nn.functional.mse_loss(model(data[0]), data[1])
+        loss.backward()
+        return loss
+
+    first = optimizer.step(closure).item()
+    for _ in range(30):
+        last = optimizer.step(closure).item()
+    assert last < first
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_a_gradient_scaler_changes_nothing_but_the_scale(name, data):
+    results = []
+    for scaled in (False, True):
+        model = network()
+        optimizer = create_optimizer(name, model.parameters(), lr=1e-2)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=scaled)
+
+        def closure(model=model, optimizer=optimizer, scaler=scaler):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(data[0]), data[1])
+            scaler.scale(loss).backward()
+            return loss
+
+        for _ in range(6):
+            optimizer.step(closure, scaler=scaler)
+            scaler.update()
+        results.append(list(model.parameters()))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PROBED)
+@pytest.mark.parametrize("overflow_at", [1, 2])
+def test_a_step_whose_gradient_overflows_is_skipped_at_either_evaluation(name, overflow_at, data):
+    model = network()
+    optimizer = create_optimizer(name, model.parameters(), lr=1e-2)
+    scaler, evaluations = torch.amp.GradScaler("cpu", init_scale=2.0**10), []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(data[0]), data[1])
+        scaler.scale(loss).backward()
+        evaluations.append(loss)
+        if len(evaluations) == overflow_at:
+            next(model.parameters()).grad.view(-1)[0] = torch.inf
+        return loss
+
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer.step(closure, scaler=scaler)
+    scaler.update()
+    assert scaler.get_scale() == 2.0**9
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert model[1].running_mean.isfinite().all()
+    optimizer.step(closure, scaler=scaler)
+    scaler.update()
+    assert scaler.get_scale() == 2.0**9
+    assert not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_optimizers_without_a_probe_are_stepped_by_the_scaler(data):
+    model = network()
+    optimizer = AdamCM(model.parameters(), lr=1e-2)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    for bad in (False, True, False):
+        optimizer.zero_grad()
+        scaler.scale(nn.functional.mse_loss(model(data[0]), data[1])).backward()
+        if bad:
+            next(model.parameters()).grad.fill_(torch.inf)
+        scaler.step(optimizer)
+        scaler.update()
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert optimizer.state_dict()["state"][0]["accepted"] == 2
