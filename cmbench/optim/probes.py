@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,36 +45,42 @@ class Probe(Optimizer):
     The closure follows torch's convention: it zeroes the gradients, computes the loss, calls `backward()`, returns it.
     """
 
-    hyperparameter: ClassVar[str]
-
     def __init__(self, base: Optimizer, **hyperparameters: Any) -> None:
         if not isinstance(base, Optimizer):
             raise TypeError(f"invalid base: {base!r} (accepted: an instance of torch.optim.Optimizer)")
         for name, value in hyperparameters.items():
             hyperparameters[name] = HYPERPARAMETERS[name].validated(value)
-        super().__init__(base.param_groups, {**base.defaults, **hyperparameters})
         self.base = base
-        self._share()
+        self._own = hyperparameters
+        super().__init__(base.param_groups, {**base.defaults, **hyperparameters})
 
-    def _share(self) -> None:
-        self.param_groups = self.base.param_groups
-        self.state = self.base.state
+    # Always those of `base`, which replaces its own when it loads a state. torch's constructor and unpickling assign
+    # to them: nothing is kept of that.
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of the wrapped optimizer, with the probe's hyperparameter in each."""
+        return self.base.param_groups
+
+    @param_groups.setter
+    def param_groups(self, _: Any) -> None: ...
+
+    @property
+    def state(self) -> dict[Tensor, Any]:
+        """That of the wrapped optimizer."""
+        return self.base.state
+
+    @state.setter
+    def state(self, _: Any) -> None: ...
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds the group to the wrapped optimizer."""
-        if not hasattr(self, "base"):  # while the constructor runs, the groups are those of `base` already
-            super().add_param_group(param_group)
-            return
-        name = self.hyperparameter
-        param_group[name] = HYPERPARAMETERS[name].validated(param_group.get(name, self.defaults[name]))
-        self.base.add_param_group(param_group)
+        for name, value in self._own.items():
+            param_group[name] = HYPERPARAMETERS[name].validated(param_group.get(name, value))
+        if not any(param_group is group for group in self.base.param_groups):  # torch's constructor adds what is there
+            self.base.add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"base": self.base, "defaults": self.defaults}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({**state, "state": {}, "param_groups": []})
-        self._share()
+        return {"base": self.base, "_own": self._own, "defaults": self.defaults}
 
     def state_dict(self) -> dict[str, Any]:
         """That of the wrapped optimizer; the probe has no state of its own."""
@@ -83,7 +89,6 @@ class Probe(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Loads what `state_dict` returned."""
         self.base.load_state_dict(state_dict)
-        self._share()
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         """This process's part of every parameter that has a gradient, with the way from it to the probe point."""
@@ -153,8 +158,6 @@ class SAM(Probe):
     `SAM(AdamCM(model.parameters()), rho=0.05).step(closure)`
     """
 
-    hyperparameter = "rho"
-
     def __init__(self, base: Optimizer, rho: float = 0.05, scope: str | None = None) -> None:
         super().__init__(base, rho=rho)
         self._scope = HYPERPARAMETERS["scope"].validated(scope or base.defaults.get("scope", "global"))
@@ -191,8 +194,6 @@ class MEG(Probe):
         base: the optimizer that takes the step; any `torch.optim.Optimizer`.
         gamma: step size of the extrapolation, γ >= 0.
     """
-
-    hyperparameter = "gamma"
 
     def __init__(self, base: Optimizer, gamma: float = 0.01) -> None:
         super().__init__(base, gamma=gamma)
