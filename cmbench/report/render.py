@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cmbench.errors import unknown
-from cmbench.report.tables import Cell, Column, NumberFormat, Row, Table
+from cmbench.report.records import Cell, Column, NumberFormat, Row, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
