@@ -218,11 +218,6 @@ class Grouping:
         for value in shown:
             if value.place:
                 notes.append(f"paper: the value of {REGISTRY[value.optimizer].title} stands in {value.place}")
-        if shown[0].table == 1 and shown[0].column == "goldstein_price":
-            notes.append(
-                "The paper's Goldstein-Price losses are positive, while the minima of the logarithmic form lie between "
-                "−3.13 and −0.81: its losses cannot come from that formula, so only their order can be compared."
-            )
         return notes
 
     def table(

@@ -9,25 +9,29 @@ from typing import Any, Literal
 from cmbench.report.paper import PaperValue
 
 Better = Literal["higher", "lower"]
-NumberFormat = Literal["hundredths", "significant", "integer", "share", "rate"]
+NumberFormat = Literal["hundredths", "significant", "integer", "share", "ratio", "rate"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """What a column measures, which direction is better (None: neither), how its numbers are printed."""
+    """What a column measures, which direction is better (None: neither), how its numbers are printed.
+
+    `with_previous` keeps it beside the column before it where a table is printed in several parts.
+    """
 
     key: str
     title: str
     better: Better | None = None
     format: NumberFormat = "significant"
+    with_previous: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
     """One aggregate: the mean of `n` values, their sample standard deviation, the paper's number for the same.
 
-    `interval` is set instead of `spread` for a difference: the ends of its 95 % interval. `notes` says what a reader
-    must know to read the number, or why there is none. A share (of starts) has neither spread nor interval.
+    `interval` is set instead of `spread` for a difference or an escape ratio: the ends of its 95 % interval. `notes`
+    says what a reader must know to read the number, or why there is none. A share (of starts) has neither.
     """
 
     value: float | None = None

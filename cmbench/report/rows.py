@@ -62,7 +62,7 @@ def share(lanes: Sequence[bool], paper: PaperValue | None) -> Cell:
 
 def _eligible(row: Row, column: Column) -> bool:
     """A mean over the survivors of divergence is not in the running; a share counts every start anyway."""
-    return column.format == "share" or row.runs is None or not (row.runs.diverged or row.runs.failed)
+    return column.format in ("share", "ratio") or row.runs is None or not (row.runs.diverged or row.runs.failed)
 
 
 def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
