@@ -24,9 +24,19 @@ def toy(
     dim: landscapes.Dim = None,
     sharpness: landscapes.Sharpness = None,
     seed: landscapes.Seed = None,
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace", metavar="STEPS", help="Steps whose buffer is recorded, e.g. 1-10 or 50,51: how much cancels?"
+        ),
+    ] = None,
     set_: Set = None,
     device: landscapes.Device = "cpu",
     out: Out = DEFAULT_OUT,
+    plot: landscapes.Plot = None,
+    show_surface: Annotated[
+        bool, typer.Option("--show-surface", help="Only draw the surface, to --plot or SURFACE.png here.")
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -41,8 +51,18 @@ def toy(
     name = suite or toy_suite(surface)
     sets = [
         *surface_overrides(name, surface),
-        *landscapes.overrides(starts=starts, steps=steps, dim=dim, sharpness=sharpness, seed=seed),
+        *landscapes.overrides(
+            starts=starts,
+            steps=steps,
+            dim=dim,
+            sharpness=landscapes.numbers("--sharpness", sharpness, float),
+            seed=seed,
+            trace=landscapes.numbers("--trace", trace),
+        ),
         *(set_ or ()),
     ]
     resolved = load_suite(name, kind="toy", opts=opt or (), sets=sets)
-    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device)
+    if show_surface:
+        landscapes.draw_surfaces(resolved, plot, quiet=quiet)
+        return
+    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)

@@ -12,7 +12,7 @@ from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.paper import PaperValue, paper_value
-from cmbench.report.phrases import value_text
+from cmbench.report.phrases import optimizer_text, value_text
 from cmbench.report.records import Column, Row, Table
 
 
@@ -256,10 +256,7 @@ def label_of(optimizer: OptimizerReference | None) -> str:
 
 def _row_title(optimizer: OptimizerReference, variants: Sequence[OptimizerReference]) -> str:
     """`Adam+CM`, `Adam+CM C=20` (label `adam_cm C=20`), `Adam lr=0.01` (a label with several settings)."""
-    title = REGISTRY[optimizer.name].title if optimizer.name in REGISTRY else optimizer.name
-    if optimizer.label != optimizer.name:
-        rest = optimizer.label.removeprefix(optimizer.name)
-        title += f" {rest.strip()}" if rest.startswith(" ") else f" ({optimizer.label})"
+    title = optimizer_text(optimizer)
     if len(variants) > 1:
         mine = {"name": optimizer.name, **optimizer.hyperparameters}
         others = [{"name": v.name, **v.hyperparameters} for v in variants]

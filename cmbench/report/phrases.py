@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cmbench.experiments.result import OptimizerReference
+from cmbench.optim.registry import REGISTRY
+
 
 def value_text(value: Any) -> str:
     """A setting's value as a person writes it."""
@@ -13,6 +16,15 @@ def value_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(value_text(item) for item in value) + "]"
     return "none" if value is None else str(value)
+
+
+def optimizer_text(optimizer: OptimizerReference) -> str:
+    """`Adam+CM`, or `Adam+CM C=20` for the label `adam_cm C=20`."""
+    title = REGISTRY[optimizer.name].title if optimizer.name in REGISTRY else optimizer.name
+    if optimizer.label == optimizer.name:
+        return title
+    rest = optimizer.label.removeprefix(optimizer.name)
+    return f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({optimizer.label})"
 
 
 def plural(count: int | None, word: str) -> str:

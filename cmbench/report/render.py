@@ -139,7 +139,9 @@ def _grid(table: Table, narrow: bool = False) -> list[_Printed]:
     counted = [row.runs for row in table.rows if row.runs]
     for i, column in enumerate(table.columns):
         printed += _columns(column, [row.cells[i] for row in table.rows], none, narrow)
-        if i + 1 == table.lead and counted:
+        # Where nothing is missing, the caption says how many there are; narrow tables leave it at that.
+        complete = all(runs.completed == runs.expected for runs in counted)
+        if i + 1 == table.lead and counted and not (narrow and complete):
             texts = tuple(_wrapped(runs.text, 12) if narrow else runs.text for runs in counted)
             printed.append(_Printed(counted[0].unit, texts, none, left=True))
     return printed
