@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,15 @@ Views = Callable[[Mapping[str, Any]], View]
 
 @dataclass(frozen=True)
 class Style:
-    """How an optimizer is drawn: variants of one optimizer share the colour and differ in dashes and marker."""
+    """How an optimizer is drawn: variants of one optimizer share the colour and differ in dashes and marker.
+
+    `weight` falls from 1.9 for the first to 0.8 for the last, so that of equal lines all can be seen.
+    """
 
     colour: str
     dashes: Any
     marker: str
+    weight: float = 1.0
 
 
 def styles(optimizers: Sequence[OptimizerReference]) -> dict[str, Style]:
@@ -69,7 +74,8 @@ def styles(optimizers: Sequence[OptimizerReference]) -> dict[str, Style]:
         colour = _COLOURS.get(optimizer.name) or _OTHER_COLOURS[others.index(optimizer.name) % len(_OTHER_COLOURS)]
         marker = _MARKERS[(names.index(optimizer.name) + 3 * variant) % len(_MARKERS)]
         found[optimizer.label] = Style(colour, _DASHES[variant % len(_DASHES)], marker)
-    return found
+    last = max(len(found) - 1, 1)
+    return {label: replace(style, weight=1.9 - 1.1 * i / last) for i, (label, style) in enumerate(found.items())}
 
 
 def new_figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
@@ -91,8 +97,8 @@ def caption(figure: Figure, text: str) -> None:
 
 def legend(figure: Figure, handles: Mapping[str, Any]) -> None:
     """One legend above all panels, in as many rows as the width asks for."""
-    longest = max(map(len, handles))
-    columns = max(1, min(len(handles), int(figure.get_figwidth() * 11 / (longest + 5))))
+    rows = math.ceil(sum(len(name) + 6 for name in handles) / (figure.get_figwidth() * 12))
+    columns = math.ceil(len(handles) / rows)
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center", ncols=columns, fontsize=9, frameon=False
     )
@@ -123,7 +129,7 @@ def path(result: Result, lane: int) -> np.ndarray:
 
 
 def contours(
-    axes: Axes, view: View, low: np.ndarray, high: np.ndarray, *, levels: int = 24, labels: bool = True
+    axes: Axes, view: View, low: np.ndarray, high: np.ndarray, *, levels: int = 16, labels: bool = True
 ) -> Any:
     """Filled grey contours between the corners `low` and `high`, at quantiles of the values; returns the artist.
 
@@ -136,8 +142,9 @@ def contours(
     steps = np.unique(np.quantile(finite, np.linspace(0, 1, levels)))
     if len(steps) < 2:
         steps = np.array([steps[0], steps[0] + 1])
-    filled = axes.contourf(x, y, values, levels=steps, cmap="Greys", alpha=0.55)
-    axes.contour(x, y, values, levels=steps[::2], colors="0.55", linewidths=0.3)
+    filled = axes.contourf(x, y, values, levels=steps, cmap="Greys", alpha=0.4)
+    axes.contour(x, y, values, levels=steps[::2], colors="0.6", linewidths=0.3)
+    axes.set_aspect("equal")
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(y[0], y[-1])
     if labels:
@@ -153,14 +160,16 @@ def mark_minimum(axes: Axes, view: View) -> Any | None:
     return axes.plot(*view.minimum[:2], "D", color="black", markeredgecolor="white", markersize=8, zorder=6)[0]
 
 
-def draw_path(axes: Axes, points: np.ndarray, style: Style, *, width: float = 1.2) -> Any:
-    """A path (records, 2) with its end marked; returns the line."""
-    (line,) = axes.plot(
-        points[:, 0], points[:, 1], color=style.colour, linestyle=style.dashes, linewidth=width, zorder=4
-    )
+def draw_path(axes: Axes, points: np.ndarray, style: Style) -> Any:
+    """A path (records, 2) with its end marked; returns a handle for a legend."""
+    from matplotlib.lines import Line2D
+
+    look = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3 * style.weight}
+    axes.plot(points[:, 0], points[:, 1], zorder=4, **look)
     end = points[np.isfinite(points).all(-1)][-1]
-    axes.plot(*end, style.marker, color=style.colour, markeredgecolor="white", markersize=7, zorder=5)
-    return line
+    mark = {"marker": style.marker, "markeredgecolor": "white", "markersize": 7 * style.weight}
+    axes.plot(*end, color=style.colour, zorder=5, **mark)
+    return Line2D([], [], **look, **mark)
 
 
 def mark_start(axes: Axes, point: np.ndarray) -> Any:

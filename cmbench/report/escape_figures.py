@@ -37,7 +37,7 @@ def escape_ratios(results: Sequence[Result], views: Views) -> tuple[Figure, str]
             style = look[label]
             handles[optimizer_text(own[0].optimizer)] = axes.errorbar(
                 s, ratio, [ratio - low, high - ratio], color=style.colour, linestyle=style.dashes, marker=style.marker,
-                markersize=5, capsize=2.5, linewidth=1.4, elinewidth=0.9,
+                markersize=5, capsize=2.5, linewidth=1.3 * style.weight, elinewidth=0.9,
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks(coefficients, [value_text(s) for s in coefficients])
@@ -73,7 +73,7 @@ def escape_grid(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     starts = min(_MOST_STARTS, min(len(result.curves["trajectory"]) for result in results))
     look = styles([result.optimizer for result in results])
     columns = len(coefficients)
-    figure, panels = new_figure(bands * starts, columns * len(names), 1.45, 1.15)
+    figure, panels = new_figure(bands * starts, columns * len(names), 1.45, 1.3)
     for block, name in enumerate(names):
         for band in range(bands):
             labels = by_name[name]
@@ -94,7 +94,7 @@ def escape_grid(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
                         middle = column == columns // 2
                         axes.set_title(f"{text}\ns={value_text(s)}" if middle else f"\ns={value_text(s)}", fontsize=8)
                     if block == 0 and column == 0:
-                        axes.set_ylabel(f"start {path(found[0], row)[0, 0]:.3g}", fontsize=8)
+                        axes.set_ylabel(f"start {path(found[0], row)[0, 0]:.3g}".replace("-", "−"), fontsize=8)
                     if band == bands - 1 and row == starts - 1:
                         axes.set_xlabel("x", fontsize=8)
     return figure, (
@@ -119,8 +119,9 @@ def _escape_panel(axes: Axes, result: Result, lane: int, views: Views, colour: s
     axes.plot(points[0], heights[0], "s", color="black", markersize=3.5)
     axes.axvline(points[-1], color=colour, linewidth=1.4)
     axes.text(
-        0.5, 0.93, "escaped" if escaped else "stuck", transform=axes.transAxes, ha="center", va="top", fontsize=6.5
-    )
+        0.5, 0.95, "escaped" if escaped else "stuck", transform=axes.transAxes, ha="center", va="top", fontsize=6.5,
+        bbox={"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 0.8},
+    )  # fmt: skip
     axes.set_xlim(low, high)
     axes.set_ylim(-0.06 * top, top * 1.15)
     axes.set_xticks([0, 1])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Corners = tuple[np.ndarray, np.ndarray]
 _KEY = "Squares: starts; diamond: global minimum; coloured marks: ends."
 
 
@@ -48,6 +49,7 @@ def paths_by_start(results: Sequence[Result], views: Views) -> tuple[Figure, str
     columns = min(3, starts)
     rows_each = -(-starts // columns)
     figure, panels = new_figure(rows_each * len(surfaces), columns, 3.3, 3.1)
+    shown = list(range(starts))
     handles: dict[str, Any] = {}
     for block, surface in enumerate(surfaces):
         own = [result for result in results if result.settings["surface"] == surface]
@@ -56,9 +58,10 @@ def paths_by_start(results: Sequence[Result], views: Views) -> tuple[Figure, str
             if lane >= starts:
                 axes.axis("off")
                 continue
-            handles |= _paths(axes, own, views, [lane])
+            handles |= _paths(axes, own, views, [lane], window(own, shown))
             axes.set_title(f"{surface}, start {lane + 1}" if len(surfaces) > 1 else f"start {lane + 1}", fontsize=9)
-            axes.label_outer() if len(surfaces) == 1 else None
+            if len(surfaces) == 1:
+                axes.label_outer()
     legend(figure, handles)
     return figure, _KEY
 
@@ -90,10 +93,10 @@ def _losses(axes: Axes, results: Sequence[Result]) -> dict[str, Any]:
         step, mean, std = (np.array(result.curves[key], dtype=float) for key in ("step", "loss_mean", "loss_std"))
         style = look[result.optimizer.label]
         (line,) = axes.plot(
-            step, mean, color=style.colour, linestyle=style.dashes, marker=style.marker,
-            markevery=max(1, len(step) // 8), markersize=5,
+            step, mean, color=style.colour, linestyle=style.dashes, linewidth=1.5 * style.weight,
+            marker=style.marker, markersize=5 * style.weight, markevery=max(1, len(step) // 8),
         )  # fmt: skip
-        axes.fill_between(step, mean - std, mean + std, color=style.colour, alpha=0.12, linewidth=0)
+        axes.fill_between(step, mean - std, mean + std, color=style.colour, alpha=0.08, linewidth=0)
         handles[optimizer_text(result.optimizer)] = line
     schedule = results[0].settings.get("schedule") or {}
     for milestone in schedule.get("milestones", ()):
@@ -106,10 +109,12 @@ def _losses(axes: Axes, results: Sequence[Result]) -> dict[str, Any]:
     return handles
 
 
-def _paths(axes: Axes, results: Sequence[Result], views: Views, lanes: Sequence[int]) -> dict[str, Any]:
-    """Contours with the paths of some lanes; returns the handles of a legend."""
+def _paths(
+    axes: Axes, results: Sequence[Result], views: Views, lanes: Sequence[int], corners: Corners | None = None
+) -> dict[str, Any]:
+    """Contours between `corners`, else around the paths, with the paths of some lanes; the handles of a legend."""
     view = views(results[0].settings)
-    contours(axes, view, *window(results, lanes))
+    contours(axes, view, *(corners or window(results, lanes)))
     look = styles([result.optimizer for result in results])
     handles: dict[str, Any] = {}
     for result in results:
@@ -127,7 +132,7 @@ def loss_against_sharpness(results: Sequence[Result], views: Views) -> tuple[Fig
     """Where runs end, loss against sharpness: a panel per surface, a mark per start, and the means (Tables 1 and 5)."""
     keys = [(result.settings["surface"], result.settings.get("sharpness")) for result in results]
     cells = list(dict.fromkeys(keys))
-    figure, (panels,) = new_figure(1, len(cells), 5, 4.2)
+    figure, (panels,) = new_figure(1, len(cells), 6.4 if len(cells) == 1 else 5, 4.2)
     look = styles([result.optimizer for result in results])
     handles = {}
     for axes, cell in zip(panels, cells, strict=True):
@@ -139,15 +144,19 @@ def loss_against_sharpness(results: Sequence[Result], views: Views) -> tuple[Fig
             deviations = [v[ok].std(ddof=1) / ok.sum() ** 0.5 if ok.sum() > 1 else 0 for v in (loss, sharpness)]
             handles[optimizer_text(result.optimizer)] = axes.errorbar(
                 loss[ok].mean(), sharpness[ok].mean(), deviations[1], deviations[0], color=style.colour,
-                marker=style.marker, markersize=9, markeredgecolor="white", capsize=3, linestyle="none", zorder=5,
+                marker=style.marker, markersize=9 * style.weight, markeredgecolor="white", capsize=3,
+                linestyle="none", linewidth=1.5 * style.weight, zorder=5,
             )  # fmt: skip
         surface, coefficient = cell
         axes.set_title(surface if coefficient is None else f"{surface}, s={coefficient:g}", fontsize=10)
         axes.set_xlabel("final loss (lower: deeper)")
-        axes.set_ylabel("sharpness, largest Hessian eigenvalue (lower: flatter)")
+        axes.set_ylabel("sharpness (lower: flatter)")
         axes.grid(alpha=0.3)
     legend(figure, handles)
-    return figure, "Pale: the end of each start; large: the mean, with its standard error."
+    return figure, (
+        "Sharpness: largest eigenvalue of the Hessian. "
+        "Pale: the end of each start; large: the mean, with its standard error."
+    )
 
 
 # Gradient cancellation
