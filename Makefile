@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-suites_of = $(patsubst suites/%.yaml,%,$(shell grep -l '^kind: $(1)$$' suites/*.yaml))
-LANDSCAPES := $(foreach kind,toy escape-ratio convergence,$(addprefix $(kind)/,$(call suites_of,$(kind))))
+suites_of = $(patsubst suites/%.yaml,--suite %,$(shell grep -l '^kind: $(1)$$' suites/*.yaml))
+LANDSCAPES := toy escape-ratio convergence
 
 .PHONY: demo landscapes $(LANDSCAPES) test lint clean
 
@@ -16,7 +16,7 @@ landscapes: .venv/installed
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(LANDSCAPES)
 
 $(LANDSCAPES):
-	@$(BIN)/cmbench $(@D) --suite $(@F) --plot figures --quiet
+	@$(BIN)/cmbench $@ $(call suites_of,$@) --plot figures --quiet
 
 ## test: install what the tests need, run them
 test: .venv/installed-dev

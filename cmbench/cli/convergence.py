@@ -32,7 +32,7 @@ def convergence(
 
     sets = [*landscapes.overrides(capacity=landscapes.numbers("--capacity", capacity)), *(set_ or ())]
     resolved = load_suite(suite, kind="convergence", sets=sets)
-    file = landscapes.checked_plot(plot, resolved.name)
+    (file,) = landscapes.checked_plots(plot, [resolved])
     with Narrator(quiet=quiet) as narrator:
         outcome = run_suite(resolved, ResultStore(out), force=force, listener=narrator)
     landscapes.draw_figure(outcome, resolved, file, quiet=quiet)

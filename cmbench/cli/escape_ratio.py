@@ -37,14 +37,14 @@ def escape_ratio(
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.select import with_capacities
 
-    name = suite or ("escape_1d" if dim == 1 else "escape_10d")
+    names = suite or ["escape_1d" if dim == 1 else "escape_10d"]
     coefficients = landscapes.numbers("--sharpness", sharpness, float)
     capacities = landscapes.numbers("--capacity", capacity)
     sets = [
         *landscapes.overrides(dim=dim, sharpness=coefficients, starts=starts, steps=steps, seed=seed),
         *(set_ or ()),
     ]
-    resolved = load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets)
+    resolved = [load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets) for name in names]
     if capacities:
-        resolved = with_capacities(resolved, capacities)
+        resolved = [with_capacities(each, capacities) for each in resolved]
     landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)

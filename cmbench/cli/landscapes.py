@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cmbench.experiments.suite import ResolvedSuite
     from cmbench.report.drawing import View
 
-Suite = Annotated[str | None, typer.Option("--suite", metavar="NAME|FILE", help="What to run.")]
+Suite = Annotated[list[str] | None, typer.Option("--suite", metavar="NAME|FILE", help="What to run. Repeatable.")]
 Starts = Annotated[
     int | None, typer.Option("--starts", metavar="N", help="Number of start points, drawn from the seed.")
 ]
@@ -70,13 +70,17 @@ def view_of(settings: dict[str, Any]) -> View:
     return View(*as_numpy(settings))
 
 
-def checked_plot(plot: Path | None, name: str) -> Path | None:
-    """The file of a figure called `name`, checked before anything runs."""
+def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> list[Path | None]:
+    """The file of each suite's figure, checked before anything runs; several figures need a folder."""
     if plot is None:
-        return None
+        return [None] * len(suites)
+    from cmbench.errors import UserError
     from cmbench.report.drawing import checked_path
 
-    return checked_path(plot, name)
+    files = [checked_path(plot, suite.name) for suite in suites]
+    if len(set(files)) < len(files):
+        raise UserError(f"--plot {plot}: accepted for several suites: a folder")
+    return files
 
 
 def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, quiet: bool) -> None:
@@ -95,26 +99,40 @@ def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, qu
 
 
 def run_and_print(
-    suite: ResolvedSuite, *, out: Path, force: bool, quiet: bool, json: bool, device: str, plot: Path | None = None
+    suites: Sequence[ResolvedSuite],
+    *,
+    out: Path,
+    force: bool,
+    quiet: bool,
+    json: bool,
+    device: str,
+    plot: Path | None = None,
 ) -> None:
-    """Runs what is not finished, draws the figure, and prints the tables, or the results as JSON."""
+    """Runs what is not finished, draws the figures, and prints the tables, or the results as JSON."""
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator
     from cmbench.experiments.environment import pick_device
+    from cmbench.experiments.execute import Outcome
     from cmbench.experiments.store import ResultStore
     from cmbench.landscapes import run_suite
+    from cmbench.landscapes.cells import prepare
 
-    target, file = pick_device(device), checked_plot(plot, suite.name)
+    target, files = pick_device(device), checked_plots(plot, suites)
+    for suite in suites:
+        prepare(suite)  # what is wrong with the last one is said before the first one runs
     with Narrator(quiet=quiet) as narrator:
-        outcome = run_suite(suite, ResultStore(out), force=force, device=str(target), listener=narrator)
-    draw_figure(outcome, suite, file, quiet=quiet)
-    finish(outcome, json=json, suite=suite)
+        store = ResultStore(out)
+        outcomes = [run_suite(suite, store, force=force, device=str(target), listener=narrator) for suite in suites]
+    for suite, outcome, file in zip(suites, outcomes, files, strict=True):
+        draw_figure(outcome, suite, file, quiet=quiet)
+    results = [result for outcome in outcomes for result in outcome.results]
+    finish(Outcome(results, sum(outcome.skipped for outcome in outcomes)), json=json, suites=suites)
 
 
 def draw_surfaces(suite: ResolvedSuite, plot: Path | None, *, quiet: bool) -> None:
     """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing."""
     from cmbench.landscapes.cells import prepare
-    from cmbench.report.drawing import save
+    from cmbench.report.drawing import checked_path, save
     from cmbench.report.path_figures import surface_map
 
     settings = prepare(suite)[0].settings
@@ -123,7 +141,7 @@ def draw_surfaces(suite: ResolvedSuite, plot: Path | None, *, quiet: bool) -> No
         name = surface.replace(":", ".") + ("" if s is None else f"_s={s:g}")
         # One file can hold one surface: where there are several, its name is the folder's.
         target = plot.with_suffix("") if plot and len(cells) > 1 else plot
-        file = checked_plot(target or Path(f"{name}.png"), name)
+        file = checked_path(target or Path(f"{name}.png"), name)
         cell = {"surface": surface, "dim": settings.dim, "sharpness": s, "spectrum": settings.spectrum}
         low, high = settings.domains[surface]
         title = surface if s is None else f"{surface}, s={s:g}"

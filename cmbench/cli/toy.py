@@ -48,9 +48,8 @@ def toy(
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.select import surface_overrides, toy_suite
 
-    name = suite or toy_suite(surface)
+    names = suite or [toy_suite(surface)]
     sets = [
-        *surface_overrides(name, surface),
         *landscapes.overrides(
             starts=starts,
             steps=steps,
@@ -61,8 +60,11 @@ def toy(
         ),
         *(set_ or ()),
     ]
-    resolved = load_suite(name, kind="toy", opts=opt or (), sets=sets)
+    resolved = [
+        load_suite(name, kind="toy", opts=opt or (), sets=[*surface_overrides(name, surface), *sets]) for name in names
+    ]
     if show_surface:
-        landscapes.draw_surfaces(resolved, plot, quiet=quiet)
+        for each in resolved:
+            landscapes.draw_surfaces(each, plot, quiet=quiet)
         return
     landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)
