@@ -2,11 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+suites_of = $(patsubst suites/%.yaml,--suite %,$(shell grep -l '^kind: $(1)$$' suites/*.yaml))
+LANDSCAPES := toy escape-ratio convergence
+
+.PHONY: demo landscapes $(LANDSCAPES) test lint clean
 
 ## demo: install, train five optimizers on real images, print the table
 demo: .venv/installed
 	$(BIN)/cmbench train --suite digits
+
+## landscapes: every experiment of the paper on analytic surfaces: tables, and figures in figures/
+landscapes: .venv/installed
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(LANDSCAPES)
+
+$(LANDSCAPES):
+	@$(BIN)/cmbench $@ $(call suites_of,$@) --plot figures --quiet
 
 ## test: install what the tests need, run them
 test: .venv/installed-dev

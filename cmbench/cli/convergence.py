@@ -6,31 +6,34 @@ from typing import Annotated
 
 import typer
 
+from cmbench.cli import landscapes
 from cmbench.cli.options import DEFAULT_OUT, Force, Json, Out, Quiet, Set
 
 
 def convergence(
     suite: Annotated[str, typer.Option("--suite", metavar="NAME|FILE", help="What to compute.")] = "convergence",
     capacity: Annotated[
-        list[int] | None,
-        typer.Option("--capacity", metavar="C", help="Entries in the buffer; 0 is classical momentum. Repeatable."),
+        list[str] | None,
+        typer.Option("--capacity", metavar="C,…", help="Entries in the buffer; 0 is classical momentum."),
     ] = None,
     set_: Set = None,
     out: Out = DEFAULT_OUT,
+    plot: landscapes.Plot = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Compute the best convergence rate of critical momenta by condition number, beside that of classical momentum."""
     from cmbench.cli.finish import finish
-    from cmbench.cli.landscapes import overrides
     from cmbench.cli.progress import Narrator
     from cmbench.experiments.store import ResultStore
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.convergence import run_suite
 
-    sets = [*overrides(capacity=capacity), *(set_ or ())]
+    sets = [*landscapes.overrides(capacity=landscapes.numbers("--capacity", capacity)), *(set_ or ())]
     resolved = load_suite(suite, kind="convergence", sets=sets)
+    (file,) = landscapes.checked_plots(plot, [resolved])
     with Narrator(quiet=quiet) as narrator:
         outcome = run_suite(resolved, ResultStore(out), force=force, listener=narrator)
+    landscapes.draw_figure(outcome, resolved, file, quiet=quiet)
     finish(outcome, json=json, suite=resolved)

@@ -16,10 +16,8 @@ def escape_ratio(
     dim: landscapes.Dim = None,
     sharpness: landscapes.Sharpness = None,
     capacity: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--capacity", metavar="C", help="Every optimizer that has a memory, with this capacity. Repeatable."
-        ),
+        list[str] | None,
+        typer.Option("--capacity", metavar="C,…", help="Every optimizer that has a memory, with these capacities."),
     ] = None,
     starts: landscapes.Starts = None,
     steps: landscapes.Steps = None,
@@ -27,6 +25,7 @@ def escape_ratio(
     set_: Set = None,
     device: landscapes.Device = "cpu",
     out: Out = DEFAULT_OUT,
+    plot: landscapes.Plot = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -38,12 +37,14 @@ def escape_ratio(
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.select import with_capacities
 
-    name = suite or ("escape_1d" if dim == 1 else "escape_10d")
+    names = suite or ["escape_1d" if dim == 1 else "escape_10d"]
+    coefficients = landscapes.numbers("--sharpness", sharpness, float)
+    capacities = landscapes.numbers("--capacity", capacity)
     sets = [
-        *landscapes.overrides(dim=dim, sharpness=sharpness, starts=starts, steps=steps, seed=seed),
+        *landscapes.overrides(dim=dim, sharpness=coefficients, starts=starts, steps=steps, seed=seed),
         *(set_ or ()),
     ]
-    resolved = load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets)
-    if capacity:
-        resolved = with_capacities(resolved, capacity)
-    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device)
+    resolved = [load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets) for name in names]
+    if capacities:
+        resolved = [with_capacities(each, capacities) for each in resolved]
+    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)

@@ -18,10 +18,11 @@ def finish(
     *,
     json: bool,
     suite: ResolvedSuite | None = None,
+    suites: Sequence[ResolvedSuite] = (),
     specs: Sequence[RunSpec] | None = None,
     beside: Sequence[Result] = (),
 ) -> None:
-    """Prints the results of a plan of `suite`, in one table with those `beside` them.
+    """Prints the results of a plan of `suite` (or of several `suites`), in one table with those `beside` them.
 
     Raises `typer.Exit(3)` when a run did not complete.
     """
@@ -33,7 +34,8 @@ def finish(
 
         print(
             render(
-                build_tables([*beside, *outcome.results], suites=[suite] if suite else [], expected=specs), "terminal"
+                build_tables([*beside, *outcome.results], suites=[suite] if suite else suites, expected=specs),
+                "terminal",
             ),
             end="",
         )

@@ -1,16 +1,20 @@
-"""What `toy` and `escape-ratio` share: their options as overrides of the suite, the run, the table, the exit code."""
+"""What the landscape commands share: options as overrides of the suite, the run, the figure, the table."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from cmbench.experiments.execute import Outcome
     from cmbench.experiments.suite import ResolvedSuite
+    from cmbench.report.drawing import View
 
-Suite = Annotated[str | None, typer.Option("--suite", metavar="NAME|FILE", help="What to run.")]
+Suite = Annotated[list[str] | None, typer.Option("--suite", metavar="NAME|FILE", help="What to run. Repeatable.")]
 Starts = Annotated[
     int | None, typer.Option("--starts", metavar="N", help="Number of start points, drawn from the seed.")
 ]
@@ -18,8 +22,14 @@ Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Steps o
 Dim = Annotated[int | None, typer.Option("--dim", metavar="D", help="Number of coordinates.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Draws the start points.")]
 Sharpness = Annotated[
-    list[float] | None,
-    typer.Option("--sharpness", metavar="S", help="Only this coefficient s of the sharp/flat function. Repeatable."),
+    list[str] | None,
+    typer.Option("--sharpness", metavar="S,…", help="Only these coefficients s of the sharp/flat function."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE|DIR", help="Draw the figure: a .png, .svg or .pdf, or DIR/SUITE.png in a folder."
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="cpu|cuda|…", help="Where to compute; on the CPU a step costs least.")
@@ -32,15 +42,109 @@ def overrides(**options: Any) -> list[str]:
     return [f"{key}={list(value) if isinstance(value, (list, tuple)) else value}" for key, value in given.items()]
 
 
-def run_and_print(suite: ResolvedSuite, *, out: Path, force: bool, quiet: bool, json: bool, device: str) -> None:
-    """Runs what is not finished and prints the tables, or the results as JSON."""
+def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[float] = int) -> list[Any] | None:
+    """The numbers of a repeatable option whose values may be lists, `5,10,20`; steps may be ranges, `1-10`."""
+    if not given:
+        return None
+    from cmbench.errors import UserError
+
+    found: list[Any] = []
+    for part in (part.strip() for text in given for part in text.split(",")):
+        first, dash, last = part.partition("-")
+        try:
+            if dash and first and kind is int:
+                found += range(int(first), int(last) + 1)
+            else:
+                found.append(kind(part))
+        except ValueError:
+            what = "whole numbers" if kind is int else "numbers"
+            raise UserError(f"{option} {part!r}: accepted: {what}, separated by commas") from None
+    return list(dict.fromkeys(found))
+
+
+def view_of(settings: dict[str, Any]) -> View:
+    """The surface of a result's settings, ready to be drawn."""
+    from cmbench.landscapes.numeric import as_numpy
+    from cmbench.report.drawing import View
+
+    return View(*as_numpy(settings))
+
+
+def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> list[Path | None]:
+    """The file of each suite's figure, checked before anything runs; several figures need a folder."""
+    if plot is None:
+        return [None] * len(suites)
+    from cmbench.errors import UserError
+    from cmbench.report.drawing import checked_path
+
+    files = [checked_path(plot, suite.name) for suite in suites]
+    if len(set(files)) < len(files):
+        raise UserError(f"--plot {plot}: accepted for several suites: a folder")
+    return files
+
+
+def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, quiet: bool) -> None:
+    """Draws the figure of the results, where there is anything to draw, and says where it is."""
+    if file is None:
+        return
+    from cmbench.report.drawing import save
+    from cmbench.report.figures import draw
+
+    if all(result.status in ("failed", "interrupted") for result in outcome.results):
+        print("no figure: no run completed", file=sys.stderr)
+        return
+    save(draw(outcome.results, suite, view_of), file)
+    if not quiet:
+        print(f"figure: {file}", file=sys.stderr)
+
+
+def run_and_print(
+    suites: Sequence[ResolvedSuite],
+    *,
+    out: Path,
+    force: bool,
+    quiet: bool,
+    json: bool,
+    device: str,
+    plot: Path | None = None,
+) -> None:
+    """Runs what is not finished, draws the figures, and prints the tables, or the results as JSON."""
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator
     from cmbench.experiments.environment import pick_device
+    from cmbench.experiments.execute import Outcome
     from cmbench.experiments.store import ResultStore
     from cmbench.landscapes import run_suite
+    from cmbench.landscapes.cells import prepare
 
-    target = pick_device(device)
+    target, files = pick_device(device), checked_plots(plot, suites)
+    for suite in suites:
+        prepare(suite)  # what is wrong with the last one is said before the first one runs
     with Narrator(quiet=quiet) as narrator:
-        outcome = run_suite(suite, ResultStore(out), force=force, device=str(target), listener=narrator)
-    finish(outcome, json=json, suite=suite)
+        store = ResultStore(out)
+        outcomes = [run_suite(suite, store, force=force, device=str(target), listener=narrator) for suite in suites]
+    for suite, outcome, file in zip(suites, outcomes, files, strict=True):
+        draw_figure(outcome, suite, file, quiet=quiet)
+    results = [result for outcome in outcomes for result in outcome.results]
+    finish(Outcome(results, sum(outcome.skipped for outcome in outcomes)), json=json, suites=suites)
+
+
+def draw_surfaces(suite: ResolvedSuite, plot: Path | None, *, quiet: bool) -> None:
+    """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing."""
+    from cmbench.landscapes.cells import prepare
+    from cmbench.report.drawing import checked_path, save
+    from cmbench.report.path_figures import surface_map
+
+    settings = prepare(suite)[0].settings
+    cells = [(surface, s) for surface in settings.domains for s in (settings.sharpness or (None,))]
+    for surface, s in cells:
+        name = surface.replace(":", ".") + ("" if s is None else f"_s={s:g}")
+        # One file can hold one surface: where there are several, its name is the folder's.
+        target = plot.with_suffix("") if plot and len(cells) > 1 else plot
+        file = checked_path(target or Path(f"{name}.png"), name)
+        cell = {"surface": surface, "dim": settings.dim, "sharpness": s, "spectrum": settings.spectrum}
+        low, high = settings.domains[surface]
+        title = surface if s is None else f"{surface}, s={s:g}"
+        save(surface_map(view_of(cell), [low] * settings.dim, [high] * settings.dim, title), file)
+        if not quiet:
+            print(f"figure: {file}", file=sys.stderr)

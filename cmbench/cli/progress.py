@@ -37,10 +37,14 @@ class Narrator(Listener):
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
         self._stop_bar()
-        if kind is None and not self._quiet and self._skipped:
+        if kind is not None or self._quiet:
+            return
+        if self._skipped:
             what = "run was" if self._skipped == 1 else "runs were"
             rest = "" if self._ran else "; nothing to do (--force runs them again)"
             self._console.print(f"{self._skipped} {what} finished before{rest}")
+        if self._ran and self._console.is_terminal:
+            self._console.print()  # what goes to stdout now begins after an empty line
 
     def skipped(self, spec: RunSpec, result: Result) -> None:
         self._skipped += 1

@@ -24,9 +24,19 @@ def toy(
     dim: landscapes.Dim = None,
     sharpness: landscapes.Sharpness = None,
     seed: landscapes.Seed = None,
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trace", metavar="STEPS", help="Steps whose buffer is recorded, e.g. 1-10 or 50,51: how much cancels?"
+        ),
+    ] = None,
     set_: Set = None,
     device: landscapes.Device = "cpu",
     out: Out = DEFAULT_OUT,
+    plot: landscapes.Plot = None,
+    show_surface: Annotated[
+        bool, typer.Option("--show-surface", help="Only draw the surface, to --plot or SURFACE.png here.")
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -38,11 +48,23 @@ def toy(
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.select import surface_overrides, toy_suite
 
-    name = suite or toy_suite(surface)
+    names = suite or [toy_suite(surface)]
     sets = [
-        *surface_overrides(name, surface),
-        *landscapes.overrides(starts=starts, steps=steps, dim=dim, sharpness=sharpness, seed=seed),
+        *landscapes.overrides(
+            starts=starts,
+            steps=steps,
+            dim=dim,
+            sharpness=landscapes.numbers("--sharpness", sharpness, float),
+            seed=seed,
+            trace=landscapes.numbers("--trace", trace),
+        ),
         *(set_ or ()),
     ]
-    resolved = load_suite(name, kind="toy", opts=opt or (), sets=sets)
-    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device)
+    resolved = [
+        load_suite(name, kind="toy", opts=opt or (), sets=[*surface_overrides(name, surface), *sets]) for name in names
+    ]
+    if show_surface:
+        for each in resolved:
+            landscapes.draw_surfaces(each, plot, quiet=quiet)
+        return
+    landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)

@@ -47,7 +47,11 @@ class RunSpec(Frozen):
 
     @property
     def title(self) -> str:
-        """What a person calls this run: `digits adam_cm seed 3`, `escape_10d adam_cm sharp_flat s=5 seed 0`."""
+        """What a person calls this run: `digits adam_cm seed 3`, `escape_10d adam_cm sharp_flat s=5 seed 0`,
+        `convergence C=5, β=0.9`.
+        """
+        if isinstance(self.settings, ConvergenceSettings):
+            return f"{self.suite.name} {self.settings.title}"
         label = f" {self.optimizer.label}" if self.optimizer else ""
         surface, coefficient = (getattr(self.settings, name, None) for name in ("surface", "sharpness"))
         cell = (f" {surface}" if surface else "") + (f" s={coefficient:g}" if coefficient else "")

@@ -136,6 +136,11 @@ class ConvergenceSettings(Frozen):
     condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = (1, 10, 100, 1000, 10000)
     beta: float | None = Field(None, ge=0, lt=1, description="fixed momentum; optimised together with α if absent")
 
+    @property
+    def title(self) -> str:
+        """`C=5, β=0.9`, or `C=5, β optimised`."""
+        return f"C={self.capacity}, " + ("β optimised" if self.beta is None else f"β={self.beta:g}")
+
 
 class SuiteBase(Frozen):
     """What every suite has."""

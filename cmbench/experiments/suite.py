@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.resources
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def builtin_suites() -> dict[str, Path]:
 
 
 def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
-    """Name, path and raw content of a built-in suite or of a suite file."""
+    """Name, path and raw content of a suite file or of a built-in suite, by its name or its place in the paper."""
     looks_like_file = name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file or "\\" in name_or_file
     if looks_like_file:
         path = Path(name_or_file)
@@ -67,9 +68,9 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
             raise UserError(f"--suite {name_or_file}: no such file")
     else:
         suites = builtin_suites()
-        if name_or_file not in suites:
+        path = suites.get(name_or_file) or _suite_of(name_or_file, suites)
+        if path is None:
             raise unknown("suite", name_or_file, suites, "--suite")
-        path = suites[name_or_file]
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -78,6 +79,19 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
     if not isinstance(content, dict):
         raise UserError(f"{path.name}: a suite is a mapping of keys to values, not {type(content).__name__}")
     return path.stem, path, content
+
+
+def _suite_of(place: str, suites: dict[str, Path]) -> Path | None:
+    """The first suite that reproduces a place in the paper, written `figure6`, `figure7_left` or `table1`."""
+    match = re.fullmatch(r"(figure|table)_?(\d+)(?:_(\w+))?", place)
+    if match is None:
+        return None
+    kind, number, column = match.groups()
+    for path in suites.values():
+        paper = (yaml.parse(path.read_text(), path.name) or {}).get("paper") or {}
+        if paper.get(kind) == int(number) and column in (None, paper.get("column")):
+            return path
+    return None
 
 
 def load_suite(

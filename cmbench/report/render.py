@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cmbench.errors import unknown
-from cmbench.report.tables import Cell, Column, NumberFormat, Row, Table
+from cmbench.report.records import Cell, Column, NumberFormat, Row, Table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,39 +43,70 @@ def render(tables: Sequence[Table], format: Format = "terminal", *, console: Con
 # Numbers
 
 
-def _decimals(format: NumberFormat, values: Sequence[float]) -> int:
-    """Decimals of a column: two, or as many as give its largest number three significant digits."""
-    if format != "significant":
-        return {"hundredths": 2, "share": 2, "integer": 0, "rate": 5}[format]
-    largest = max((abs(value) for value in values if value), default=1.0)
-    return min(6, max(2, 2 - math.floor(math.log10(largest)))) if largest < 1000 else 1
+@dataclass(frozen=True)
+class _Notation:
+    """How all numbers of a column are printed: with so many decimals, as `1.5e-03` where `scientific`."""
+
+    decimals: int
+    scientific: bool = False
+
+    @staticmethod
+    def of(format: NumberFormat, cells: Sequence[Cell], narrow: bool = False) -> _Notation:
+        """Two decimals (one beside numbers from 100 on), or as many as give the largest number three significant
+        digits and the largest spread two.
+
+        A column of which a mean would round to nothing is scientific as a whole: one notation per column.
+        """
+        if format != "significant":
+            return _Notation({"hundredths": 2, "share": 2, "ratio": 2, "integer": 0, "rate": 5}[format])
+        values = [abs(cell.value) for cell in cells if cell.value]
+        spreads = [cell.spread for cell in cells if cell.value is not None and cell.spread]
+        wanted = [2 - _magnitude(values, 1.0), *([1 - _magnitude(spreads, 1.0)] if spreads else [])]
+        decimals = min(4, max(2, *wanted)) if max(values, default=0.0) < 100 else 1
+        if values and (min(values) < 0.5 * 10**-decimals or max(values) >= 1e7):
+            return _Notation(1 if narrow else 2, scientific=True)
+        return _Notation(decimals)
+
+    def text(self, value: float, signed: bool = False) -> str:
+        """`value` as text, with a minus sign that is none of ASCII's."""
+        sign = "+" if signed else ""
+        if self.scientific:
+            text = f"{value:{sign}.{self.decimals}e}"
+        else:
+            comma = "," if abs(value) >= 1e4 else ""
+            text = f"{value:{sign}{comma}.{self.decimals}f}"
+        return f"−{text[1:]}" if text.startswith("-") else text
 
 
-def _number(value: float, decimals: int, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    size = abs(value)
-    if value and (size < 0.5 * 10**-decimals or size >= 1e7):
-        text = f"{value:{sign}.2e}"
-    else:
-        text = f"{value:{sign},.{decimals}f}" if size >= 1e4 else f"{value:{sign}.{decimals}f}"
-    return f"−{text[1:]}" if text.startswith("-") else text
+def _magnitude(values: Sequence[float], default: float) -> int:
+    return math.floor(math.log10(max(values, default=default)))
 
 
-def _cell_text(cell: Cell, format: NumberFormat, decimals: int) -> str:
-    """`94.40 ± 0.40`, `0.62 (31/50)`, `+0.42 [+0.10, +0.74]`, or the reason why there is no number."""
+def _cell_text(cell: Cell, format: NumberFormat, notation: _Notation, narrow: bool = False) -> str:
+    """`94.40 ± 0.40`, `0.62 (31/50)`, `0.28 (.17–.42)`, `+0.42 [+0.10, +0.74]`, or why there is no number."""
     if cell.value is None:
         return ", ".join(cell.notes) or "—"
     if format == "share":
         counts = ", ".join([f"{round(cell.value * cell.n)}/{cell.n}", *cell.notes])
-        return f"{cell.value:.2f} ({counts})"
+        return counts if narrow else f"{cell.value:.2f} ({counts})"
+    if format == "ratio":
+        ends = "" if cell.interval is None else "–".join(_fraction(end) for end in cell.interval)
+        ends = f" {ends}" if narrow else f" ({ends})" if ends else ""
+        return ", ".join([f"{cell.value:.2f}{ends}", *cell.notes])
     if cell.interval:
-        low, high = (_number(end, decimals, signed=True) for end in cell.interval)
-        text = f"{_number(cell.value, decimals, signed=True)} [{low}, {high}]"
-    elif cell.spread is None or format == "integer":
-        text = _number(cell.value, decimals)
+        low, high = (notation.text(end, signed=True) for end in cell.interval)
+        text = f"{notation.text(cell.value, signed=True)} [{low}, {high}]"
+    elif cell.spread is None or format == "integer" or (narrow and notation.scientific):
+        text = notation.text(cell.value)
     else:
-        text = f"{_number(cell.value, decimals)} ± {_number(cell.spread, decimals)}"
+        text = f"{notation.text(cell.value)} ± {notation.text(cell.spread)}"
     return f"{text} ({', '.join(cell.notes)})" if cell.notes else text
+
+
+def _fraction(value: float) -> str:
+    """A number from 0 to 1 in three characters: `.17`, `1.0`."""
+    text = f"{value:.2f}"
+    return text[:3] if text.startswith("1") else text[1:]
 
 
 def _paper_text(cell: Cell, decimals: int) -> str:
@@ -102,23 +133,26 @@ class _Printed:
 def _grid(table: Table, narrow: bool = False) -> list[_Printed]:
     """The columns as they are printed; `narrow` breaks titles and counts of runs into several lines."""
     none = (False,) * len(table.rows)
-    head = "optimizer" if any(row.optimizer for row in table.rows) else "method"
+    head = "optimizer" if any(row.optimizer for row in table.rows) else ""
     titles = tuple(_wrapped(row.title, 28) if narrow else row.title for row in table.rows)
     printed = [_Printed(head, titles, none, left=True)]
     counted = [row.runs for row in table.rows if row.runs]
     for i, column in enumerate(table.columns):
-        printed += _columns(column, [row.cells[i] for row in table.rows], none)
-        if i + 1 == table.lead and counted:
+        printed += _columns(column, [row.cells[i] for row in table.rows], none, narrow)
+        # Where nothing is missing, the caption says how many there are; narrow tables leave it at that.
+        complete = all(runs.completed == runs.expected for runs in counted)
+        if i + 1 == table.lead and counted and not (narrow and complete):
             texts = tuple(_wrapped(runs.text, 12) if narrow else runs.text for runs in counted)
             printed.append(_Printed(counted[0].unit, texts, none, left=True))
     return printed
 
 
-def _columns(column: Column, cells: Sequence[Cell], none: tuple[bool, ...]) -> list[_Printed]:
+def _columns(column: Column, cells: Sequence[Cell], none: tuple[bool, ...], narrow: bool) -> list[_Printed]:
     arrow = {"higher": " ↑", "lower": " ↓", None: ""}[column.better]
-    decimals = _decimals(column.format, [cell.value for cell in cells if cell.value is not None])
-    texts = tuple(_cell_text(cell, column.format, decimals) for cell in cells)
-    printed = [_Printed(column.title + arrow, texts, tuple(cell.best for cell in cells))]
+    notation = _Notation.of(column.format, cells, narrow)
+    texts = tuple(_cell_text(cell, column.format, notation, narrow) for cell in cells)
+    title = column.title.replace(" ", "\n") if narrow and column.format == "ratio" else column.title
+    printed = [_Printed(title + arrow, texts, tuple(cell.best for cell in cells), column.with_previous)]
     if papers := [cell.paper.value for cell in cells if cell.paper]:
         as_printed = max(len(str(value).partition(".")[2]) for value in papers)
         texts = tuple(_paper_text(cell, as_printed) for cell in cells)
@@ -200,7 +234,11 @@ def _rich_table(columns: Sequence[_Printed], star: bool):
     for column in columns:
         body = max((len(line) for text in column.texts for line in text.splitlines()), default=0)
         together = column.header.replace(" ↑", "\N{NO-BREAK SPACE}↑").replace(" ↓", "\N{NO-BREAK SPACE}↓")
-        header = "\n".join(textwrap.wrap(together, max(body, 11), break_on_hyphens=False, break_long_words=False))
+        header = "\n".join(
+            line
+            for part in together.split("\n")
+            for line in textwrap.wrap(part, max(body, 11), break_on_hyphens=False, break_long_words=False)
+        )
         table.add_column(
             Text(header, style="dim" if column.header == "paper" else "bold"),
             justify="left" if column.left else "right",

@@ -56,6 +56,20 @@ def paired_difference(
     return PairedDifference(mean, mean - half, mean + half, n)
 
 
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a ratio p̂ = `successes`/`n`:
+
+    (p̂ + z²/2n ± z·√(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n), z the (1 + `confidence`)/2 quantile of the normal distribution.
+
+    Unlike the interval p̂ ± z·√(p̂(1−p̂)/n) it does not shrink to a point when none or all of few runs succeed.
+    Source: Wilson 1927. Raises `ValueError` unless 0 <= `successes` <= `n` and `n` > 0.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def _series(values: Mapping[int, float | None]):
     """The finite numbers of `values`, indexed by their keys."""
     import numpy

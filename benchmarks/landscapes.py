@@ -1,0 +1,107 @@
+"""How much faster lanes are than a loop over single runs, on the whole experiment of Figure 6; both in this process.
+
+    python benchmarks/landscapes.py [--require-seconds 10] [--require-ratio 50] [--json]
+
+The lane runner does all of it: 10 dimensions, 50 starts, six coefficients, six optimizers, 2,000 steps, measurements
+included. Of the loop (one torch optimizer per run, on a vector of its own, nothing recorded) a few runs of a few
+hundred steps are timed for each optimizer, right before its lanes, and extrapolated to all runs and steps: the first
+steps, which are slower, are left out, in the loop's favour. Exit code 1 where a requirement is not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from itertools import groupby
+
+import torch
+
+from cmbench.experiments.plan import RunSpec, plan_landscapes
+from cmbench.experiments.suite import load_suite
+from cmbench.landscapes.cells import cell_starts, prepare, run_cells
+from cmbench.landscapes.lanes import few_threads
+from cmbench.landscapes.surfaces import sharp_flat
+from cmbench.optim import create_optimizer
+
+SAMPLE_RUNS = 3
+WARM_UP_STEPS = 50
+SAMPLE_STEPS = 300
+
+
+def seconds_per_step(spec: RunSpec, start: torch.Tensor) -> float:
+    """The time of one step of one run by itself: its own parameter, its own optimizer."""
+    x = start.clone().requires_grad_()
+    hyperparameters = {key: value for key, value in spec.optimizer.hyperparameters.items() if key != "scope"}
+    optimizer = create_optimizer(spec.optimizer.name, [x], **hyperparameters)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = sharp_flat(x, spec.settings.sharpness)
+        loss.backward()
+        return loss
+
+    for _ in range(WARM_UP_STEPS):
+        optimizer.step(closure)
+    began = time.perf_counter()
+    for _ in range(SAMPLE_STEPS):
+        optimizer.step(closure)
+    return (time.perf_counter() - began) / SAMPLE_STEPS
+
+
+def measure() -> list[dict[str, float | str]]:
+    """For each optimizer of the suite: seconds of its lanes, and of its loop as extrapolated."""
+    specs = plan_landscapes(*prepare(load_suite("escape_10d")))
+    rows = []
+    for label, group in groupby(specs, key=lambda spec: spec.optimizer.label):
+        members = list(group)
+        starts = cell_starts(members[0].settings, members[0].seed)
+        with few_threads(0):
+            step = statistics.median(seconds_per_step(members[i], starts[i]) for i in range(SAMPLE_RUNS))
+        began = time.perf_counter()
+        run_cells(members)
+        lanes = time.perf_counter() - began
+        rows.append(
+            {
+                "optimizer": label,
+                "runs": len(members) * len(starts),
+                "steps": members[0].settings.steps,
+                "lanes_seconds": lanes,
+                "loop_microseconds_per_step": step * 1e6,
+                "loop_seconds": step * len(members) * len(starts) * members[0].settings.steps,
+            }
+        )
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="lanes against a loop over single runs, on Figure 6")
+    parser.add_argument("--require-seconds", type=float, help="the lanes must not take longer")
+    parser.add_argument("--require-ratio", type=float, help="the loop must take at least this many times longer")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+
+    rows = measure()
+    lanes, loop = (sum(row[key] for row in rows) for key in ("lanes_seconds", "loop_seconds"))
+    summary = {"lanes_seconds": lanes, "loop_seconds": loop, "ratio": loop / lanes, "optimizers": rows}
+    if arguments.json:
+        print(json.dumps(summary, indent=1))
+    else:
+        print(f"{'optimizer':14} {'runs':>5} {'steps':>6} {'lanes':>9} {'loop, extrapolated':>19} {'ratio':>7}")
+        for row in rows:
+            ratio = row["loop_seconds"] / row["lanes_seconds"]
+            print(
+                f"{row['optimizer']:14} {row['runs']:5} {row['steps']:6} {row['lanes_seconds']:7.2f} s "
+                f"{row['loop_seconds']:17.0f} s {ratio:6.0f}×"
+            )
+        print(f"{'all':14} {'':5} {'':6} {lanes:7.2f} s {loop:17.0f} s {loop / lanes:6.0f}×")
+        print(f"loop: {SAMPLE_RUNS} runs × {SAMPLE_STEPS} steps timed per optimizer, the median extrapolated")
+    too_slow = arguments.require_seconds is not None and lanes > arguments.require_seconds
+    too_close = arguments.require_ratio is not None and loop / lanes < arguments.require_ratio
+    return 1 if too_slow or too_close else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""A surface as a plain function of numpy arrays, for those who only look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from cmbench.landscapes.surfaces import get_surface
+
+
+def as_numpy(settings: Mapping[str, Any]) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[float, ...] | None]:
+    """The surface that a result's settings name, as a function of x (..., D) that returns (...), and its minimum.
+
+    The parameters `sharpness` and `spectrum` are those of the settings; the minimum is one point of the lowest value,
+    None where it is not known. Raises `UserError` for a surface that cannot be found.
+    """
+    surface = get_surface(settings["surface"])
+    bound = {name: torch.tensor(settings[name], dtype=torch.float64) for name in surface.parameters}
+
+    @torch.no_grad()
+    def function(x: np.ndarray) -> np.ndarray:
+        rows = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)).flatten(0, -2)
+        return surface.function(rows, **bound).reshape(x.shape[:-1]).numpy()
+
+    minimum = surface.global_minimum(settings["dim"]) if surface.global_minimum else None
+    return function, minimum

@@ -1,0 +1,61 @@
+"""How settings are put into words, in titles and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmbench.experiments.result import OptimizerReference
+from cmbench.optim.registry import REGISTRY
+
+
+def value_text(value: Any) -> str:
+    """A setting's value as a person writes it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(value_text(item) for item in value) + "]"
+    return "none" if value is None else str(value)
+
+
+def optimizer_text(optimizer: OptimizerReference) -> str:
+    """`Adam+CM`, or `Adam+CM C=20` for the label `adam_cm C=20`."""
+    title = REGISTRY[optimizer.name].title if optimizer.name in REGISTRY else optimizer.name
+    if optimizer.label == optimizer.name:
+        return title
+    rest = optimizer.label.removeprefix(optimizer.name)
+    return f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({optimizer.label})"
+
+
+def plural(count: int | None, word: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def schedule_text(schedule: Mapping[str, Any], unit: str) -> str:
+    """What the learning rate does over time; `unit` is `epoch` or `step`."""
+    if schedule.get("name") != "step":
+        return "constant learning rate"
+    milestones = schedule["milestones"]
+    several = f"{unit}s" if len(milestones) > 1 else unit
+    return f"learning rate ×{value_text(schedule['gamma'])} at {several} {', '.join(map(str, milestones))}"
+
+
+def surface_text(settings: Mapping[str, Any]) -> str:
+    """A surface with its sharpness coefficient, where it has one."""
+    coefficient = settings.get("sharpness")
+    return settings["surface"] + (f", s={value_text(coefficient)}" if coefficient is not None else "")
+
+
+def landscape_text(settings: Mapping[str, Any], seed: int) -> str:
+    """The surface, its dimension, the starts, the steps and the schedule of a landscape run."""
+    points = settings.get("start_points")
+    if points:
+        starts = plural(len(points), "given start")
+    else:
+        starts = plural(settings["starts"], "start")
+        if settings.get("domain"):
+            starts += f" in {value_text(settings['domain'])}"
+        starts += f" (seed {seed})"
+    schedule = schedule_text(settings.get("schedule") or {}, "step")
+    return f"{settings['surface']} in {settings['dim']}-D: {starts}, {settings['steps']} steps, {schedule}"

@@ -1,0 +1,108 @@
+"""What a table is made of: columns, cells, rows, and the counts of the runs behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cmbench.report.paper import PaperValue
+
+Better = Literal["higher", "lower"]
+NumberFormat = Literal["hundredths", "significant", "integer", "share", "ratio", "rate"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column measures, which direction is better (None: neither), how its numbers are printed.
+
+    `with_previous` keeps it beside the column before it where a table is printed in several parts.
+    """
+
+    key: str
+    title: str
+    better: Better | None = None
+    format: NumberFormat = "significant"
+    with_previous: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One aggregate: the mean of `n` values, their sample standard deviation, the paper's number for the same.
+
+    `interval` is set instead of `spread` for a difference or an escape ratio: the ends of its 95 % interval. `notes`
+    says what a reader must know to read the number, or why there is none. A share (of starts) has neither.
+    """
+
+    value: float | None = None
+    spread: float | None = None
+    n: int = 0
+    interval: tuple[float, float] | None = None
+    paper: PaperValue | None = None
+    best: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How many runs (or starts of one landscape run) stand behind a row, and what became of the others."""
+
+    unit: Literal["seeds", "starts"]
+    completed: int
+    expected: int
+    diverged: int = 0
+    diverged_steps: tuple[int, ...] = ()
+    failed: int = 0
+    interrupted: int = 0
+    missing: int = 0
+
+    @property
+    def text(self) -> str:
+        """`5/5`, or with its reasons: `4/5 seeds, 1 diverged @ step 312`."""
+        reasons = []
+        if self.diverged:
+            steps = sorted(self.diverged_steps)
+            where = ""
+            if self.unit == "starts" and self.diverged > 1 and steps:
+                where = f" (first @ step {steps[0]})"
+            elif len(steps) > 1:
+                where = f" @ steps {steps[0]}{'–' if len(steps) > 2 else ' and '}{steps[-1]}"
+            elif steps:
+                where = f" @ step {steps[0]}"
+            reasons.append(f"{self.diverged} diverged{where}")
+        for status in ("failed", "interrupted", "missing"):
+            if count := getattr(self, status):
+                reasons.append(f"{count} {status}")
+        counts = f"{self.completed}/{self.expected}"
+        return ", ".join([f"{counts} {self.unit}", *reasons]) if reasons else counts
+
+
+@dataclass(frozen=True)
+class Row:
+    """An optimizer with one set of hyperparameters (or one setting of a convergence suite)."""
+
+    title: str
+    cells: tuple[Cell, ...]
+    label: str | None = None
+    optimizer: str | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    runs: Runs | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Results of one suite with the same settings. The first `lead` columns stand before the count of runs.
+
+    `differs` holds what sets these settings apart from the suite's own and from its other tables, by dotted key.
+    """
+
+    suite: str
+    kind: str
+    title: str
+    caption: tuple[str, ...]
+    settings: Mapping[str, Any]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    lead: int = 1
+    differs: Mapping[str, Any] = field(default_factory=dict)
+    footnotes: tuple[str, ...] = ()
