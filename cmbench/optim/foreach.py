@@ -37,7 +37,7 @@ def _update_lists(tensors: Tensors, decisions: Sequence[Decision] | None, recipe
     aggregates = entries
     if decisions is not None:
         scales = [per_lane(scale, total) for scale, total in zip(tensors.scales, tensors.totals, strict=True)]
-        if all(scale is scales[0] for scale in scales):
+        if scales[0].dim() == 0 and all(scale is scales[0] for scale in scales):
             aggregates = torch._foreach_mul(tensors.totals, scales[0])
         else:
             aggregates = [total * scale for total, scale in zip(tensors.totals, scales, strict=True)]

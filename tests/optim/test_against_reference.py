@@ -98,6 +98,23 @@ def test_each_lane_runs_as_if_it_were_alone(name, priority, closure_for):
         assert furthest([together], [alone]) < 1e-10
 
 
+@pytest.mark.parametrize("name", ["adam_cg", "adam_cm", "sgd_cg", "sgd_cm"])
+@pytest.mark.parametrize("foreach", [False, True])
+def test_lanes_of_a_single_tensor(name, foreach):
+    def run(points):
+        x = points.clone().requires_grad_()
+        optimizer = create_optimizer(name, [x], lr=1e-2, scope="lane", foreach=foreach)
+        for _ in range(60):
+            x.grad = 4 * x.detach() ** 3 - 3 * x.detach() + torch.sin(20 * x.detach())
+            optimizer.step()
+        return x.detach()
+
+    start = torch.randn(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    together = run(start)
+    for lane in range(7):
+        torch.testing.assert_close(together[lane], run(start[lane : lane + 1])[0], rtol=1e-12, atol=1e-12)
+
+
 def test_without_capacity_adam_cm_is_torch_adamw(problem, closure_for):
     ours = follow("adam_cm", problem, closure_for, capacity=0, lr=1e-2, weight_decay=0.1)
     assert furthest(ours, follow("adam", problem, closure_for, lr=1e-2, weight_decay=0.1)) < 1e-12
