@@ -109,7 +109,7 @@ class BufferedOptimizer(Optimizer):
 
     def _own_dtype(self, key: str, param: Tensor) -> torch.dtype | None:
         """The type of an entry of the state, where it is not simply the parameter's."""
-        if key == "buffer_sum" or key in _RANKING:
+        if key in ("step", "buffer_sum", *_RANKING):
             return torch.promote_types(param.dtype, torch.float32)
         buffer_dtype = self.param_groups[0]["buffer_dtype"]
         return getattr(torch, buffer_dtype) if key.startswith("slot_") and buffer_dtype else None

@@ -24,13 +24,14 @@ def through_a_file(state_dict):
     return torch.load(file, weights_only=True)
 
 
-def scopes(name):
-    return ["global", "per_tensor"] if "scope" in get_info(name).defaults else [None]
+def ways(name):
+    with_memory = [{"scope": "per_tensor"}, {"foreach": False}, {"fused": True}, {"fused": True, "scope": "per_tensor"}]
+    return [{}, *(with_memory if get_info(name).memory.key else [])]
 
 
-@pytest.mark.parametrize(("name", "scope"), [(n, s) for n in list_optimizers() for s in scopes(n)])
-def test_resuming_from_a_file_gives_the_identical_trajectory(name, scope, problem, closure_for):
-    chosen = {"lr": 1e-2} | ({"scope": scope} if scope else {})
+@pytest.mark.parametrize(("name", "options"), [(name, options) for name in list_optimizers() for options in ways(name)])
+def test_resuming_from_a_file_gives_the_identical_trajectory(name, options, problem, closure_for):
+    chosen = {"lr": 1e-2} | options
     params, closure_at = closure_for(problem)
     whole = create_optimizer(name, params, **chosen)
     advance(whole, closure_at, range(SAVE_AFTER))
@@ -48,11 +49,11 @@ def test_resuming_from_a_file_gives_the_identical_trajectory(name, scope, proble
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", list_optimizers())
+@pytest.mark.parametrize(("name", "options"), [(n, {}) for n in list_optimizers()] + [("adam_sam_cm", {"fused": True})])
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
-def test_a_copy_goes_its_own_way(name, duplicate, problem, closure_for):
+def test_a_copy_goes_its_own_way(name, options, duplicate, problem, closure_for):
     params, closure_at = closure_for(problem)
-    optimizer = create_optimizer(name, params, lr=1e-2)
+    optimizer = create_optimizer(name, params, lr=1e-2, **options)
     advance(optimizer, closure_at, range(SAVE_AFTER))
     twins, twin = duplicate((params, optimizer))
     frozen = [t.detach().clone() for t in twins]
