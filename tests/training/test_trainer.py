@@ -81,7 +81,7 @@ def test_a_probe_costs_two_gradients_and_memory_costs_slots(workloads, files):
     assert (plain.gradient_evaluations, probed.gradient_evaluations) == (23, 46)
     n = sum(p.numel() for p in digits.model().parameters())
     steps = 4 * len(list(digits.model().parameters()))
-    ranking = 5 * (4 + 8)
+    ranking = 5 * (4 + 8) + 8
     assert plain.optimizer_state_bytes == 8 * n + steps
     assert probed.optimizer_state_bytes == (12 + 4 * 5) * n + steps + ranking
 
