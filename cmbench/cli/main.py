@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import cmbench
-from cmbench.cli import convergence, escape_ratio, report, sharpness, suites, toy, train
+from cmbench.cli import convergence, data, escape_ratio, report, sharpness, suites, toy, train
 from cmbench.errors import MissingResults, UserError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("train")(train.train)
 app.command("sharpness")(sharpness.sharpness)
 app.command("report")(report.report)
 app.command("suites")(suites.suites)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -31,4 +31,8 @@ Device = Annotated[
     str | None,
     typer.Option("--device", metavar="cpu|cuda|…", help="Where to compute. [default: a GPU if there is one]"),
 ]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="DIR", help="Where data sets are. [default: $CMBENCH_DATA, else a cache]"),
+]
 DEFAULT_OUT = Path("results")

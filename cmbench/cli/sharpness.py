@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cmbench.cli.options import DEFAULT_OUT, Device, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
 
 
 def sharpness(
@@ -21,6 +21,7 @@ def sharpness(
     opt: Opt = None,
     set_: Set = None,
     device: Device = None,
+    data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
     force: Force = False,
     quiet: Quiet = False,
@@ -59,6 +60,7 @@ def sharpness(
             narrow(settings, SharpnessSettings),
             pick_device(device),
             force=force,
+            data_dir=data_dir,
             listener=narrator,
             product_done=narrator.product_done,
         )

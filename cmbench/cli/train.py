@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cmbench.cli.options import DEFAULT_OUT, Device, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
 
 
 def train(
@@ -18,6 +18,7 @@ def train(
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0.")] = None,
     set_: Set = None,
     device: Device = None,
+    data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
     force: Force = False,
     quiet: Quiet = False,
@@ -34,7 +35,7 @@ def train(
     resolved = load_suite(
         suite, kind="train", opts=opt or (), sets=[*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
     )
-    workload = get_workload(resolved.settings.workload, f"{resolved.name}.yaml: workload")
+    workload = get_workload(resolved.settings.workload, f"{resolved.name}.yaml: workload", data_dir)
     specs = plan_training(resolved, workload.fingerprint(), seed or None)
 
     from cmbench.cli.finish import finish

@@ -29,6 +29,7 @@ def measure_runs(
     device: torch.device,
     *,
     force: bool = False,
+    data_dir: Path | None = None,
     listener: Listener | None = None,
     product_done: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, list[Result]]:
@@ -45,7 +46,7 @@ def measure_runs(
         def run(_: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec = spec):
             name = result.settings["workload"]
             if name not in workloads:
-                workloads[name] = load_workload(result, path, device)
+                workloads[name] = load_workload(result, path, device, data_dir)
             return [measure(spec, path, workloads[name], device, product_done)]
 
         store = ResultStore(path.resolve().parents[2])
@@ -71,9 +72,9 @@ def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) ->
     )
 
 
-def load_workload(result: Result, path: Path, device: torch.device) -> Workload:
+def load_workload(result: Result, path: Path, device: torch.device, data_dir: Path | None = None) -> Workload:
     """The workload of a training run on `device`; raises `UserError` when the data here is not what it was run on."""
-    workload = get_workload(result.settings["workload"], str(path))
+    workload = get_workload(result.settings["workload"], str(path), data_dir)
     if workload.fingerprint() != result.settings["data"]:
         raise UserError(f"{path}: was trained on other data than '{result.settings['workload']}' is here")
     workload.load(device)

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,10 +40,38 @@ class Evaluation:
     metric: float
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a person wants to know of a workload before training on it.
+
+    `parameters` counts the model's; None where they depend on the data.
+    """
+
+    data: str
+    source: str
+    model: str
+    parameters: int | None
+
+
 class Workload(ABC):
-    """A data set with its model, loss and metric. Nothing is loaded before `load`."""
+    """A data set with its model, loss and metric. Nothing is loaded before `load`.
+
+    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places.
+    """
 
     metric: Metric
+    card: Card
+
+    def __init__(self, data_dir: Path | None = None) -> None:
+        self.data_dir = data_dir
+
+    def is_here(self) -> bool:
+        """Whether the files of the data are on this machine; what is in them `load` finds out."""
+        return True
+
+    def prepare(self) -> None:
+        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench."""
+        return
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from cmbench.workloads.base import digest
+from cmbench.workloads.base import Card, digest
 from cmbench.workloads.images import ImageClassification
 
 SPLIT_SEED = 0
@@ -15,6 +15,13 @@ SPLIT_SEED = 0
 
 class Digits(ImageClassification):
     """A stratified split of 1,437 training and 360 validation images, the same for every seed of a run."""
+
+    card = Card(
+        data="scikit-learn's digits: 1,437 + 360 images of 8×8 pixels",
+        source="comes with scikit-learn",
+        model="two 3×3 convolutions, one pooling, a linear layer",
+        parameters=9_930,
+    )
 
     def fingerprint(self) -> str:
         images, labels = load_digits(return_X_y=True)
@@ -29,7 +36,6 @@ class Digits(ImageClassification):
         self.train_labels, self.valid_labels = (torch.tensor(p, device=device) for p in parts[2:])
 
     def model(self) -> nn.Module:
-        """Two 3×3 convolutions, one pooling, one linear layer: 9,930 parameters."""
         return nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1),
             nn.ReLU(),

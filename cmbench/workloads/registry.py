@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmbench.errors import unknown
@@ -12,13 +13,18 @@ if TYPE_CHECKING:
 
 WORKLOADS = {
     "digits": "cmbench.workloads.digits:Digits",
+    "fashion_mnist": "cmbench.workloads.fashion_mnist:FashionMNIST",
+    "ptb": "cmbench.workloads.ptb:PTB",
     "pydoc": "cmbench.workloads.pydoc:PyDoc",
 }
 
 
-def get_workload(name: str, where: str = "") -> Workload:
-    """The workload called `name`; raises `UserError` with a suggestion, naming `where` the name stood."""
+def get_workload(name: str, where: str = "", data_dir: Path | None = None) -> Workload:
+    """The workload called `name`, which looks for its data in `data_dir`.
+
+    Raises `UserError` with a suggestion, naming `where` the name stood.
+    """
     if name not in WORKLOADS:
         raise unknown("workload", name, WORKLOADS, where)
     module, _, attribute = WORKLOADS[name].partition(":")
-    return getattr(import_module(module), attribute)()
+    return getattr(import_module(module), attribute)(data_dir)

@@ -44,11 +44,6 @@ def test_digits_are_all_there_once_split_in_the_proportion_of_the_classes(digits
     assert np.all(abs(share - 0.2) < 0.01)
 
 
-def test_digits_network_has_the_parameters_it_says(digits):
-    count = sum(p.numel() for p in digits.model().parameters())
-    assert f"{count:,} parameters" in type(digits).model.__doc__
-
-
 def test_an_epoch_is_every_example_once_in_the_generators_order(digits):
     def epoch(seed, start=0):
         return list(digits.batches(64, generator(seed, "order", 0), start))

@@ -1,0 +1,107 @@
+"""Fashion-MNIST: 60,000 real images of clothes, 28×28 pixels, ten classes."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+
+from cmbench.errors import UserError
+from cmbench.workloads import places
+from cmbench.workloads.base import Card, digest
+from cmbench.workloads.images import ImageClassification
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+SPLIT_SEED = 0
+VALID = 10_000
+
+
+class FashionMNIST(ImageClassification):
+    """The 60,000 training images, split into 50,000 and 10,000 for validation, the same for every seed of a run.
+
+    The 10,000 test images are left alone. Read from torchvision's layout or from that of Debian's package
+    `dataset-fashion-mnist`.
+    """
+
+    card = Card(
+        data="Fashion-MNIST: 50,000 + 10,000 of its 60,000 training images",
+        source="https://github.com/zalandoresearch/fashion-mnist (torchvision; Debian: dataset-fashion-mnist)",
+        model="two 3×3 convolutions, each with pooling, and a linear layer",
+        parameters=20_490,
+    )
+
+    def _folder(self) -> Path | None:
+        layouts = ("FashionMNIST/raw", "fashion-mnist")
+        return places.find((IMAGES, LABELS), layouts, self.data_dir, ("/usr/share/datasets/fashion-mnist",))
+
+    def is_here(self) -> bool:
+        return self._folder() is not None
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        folder = self._folder()
+        if folder is None:
+            raise places.missing("fashion_mnist", self.data_dir, ("apt-get install dataset-fashion-mnist",))
+        images, labels = read_idx(folder, IMAGES), read_idx(folder, LABELS)
+        if images.shape != (60_000, 28, 28) or np.bincount(labels, minlength=10).tolist() != [6_000] * 10:
+            raise UserError(f"{folder}: not Fashion-MNIST: {len(images):,} images of {images.shape[1:]}")
+        return images, labels
+
+    def fingerprint(self) -> str:
+        images, labels = self._read()
+        return digest(images.tobytes(), labels.tobytes(), f"stratified {VALID} {SPLIT_SEED}".encode())
+
+    def load(self, device: torch.device) -> None:
+        images, labels = self._read()
+        train, valid = train_test_split(
+            np.arange(len(labels)), test_size=VALID, stratify=labels, random_state=SPLIT_SEED
+        )
+        self.train_images, self.valid_images = (
+            torch.from_numpy(images[part]).unsqueeze(1).to(device) for part in (train, valid)
+        )
+        self.train_labels, self.valid_labels = (
+            torch.from_numpy(labels[part]).long().to(device) for part in (train, valid)
+        )
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Bytes stay bytes until they are needed; 0.286 and 0.353 are mean and deviation of the training pixels."""
+        return images.float().div_(255).sub_(0.286).div_(0.353)
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32 * 7 * 7, 10),
+        )
+
+    def prepare(self) -> None:
+        from torchvision.datasets import FashionMNIST as Download
+
+        Download(places.home(self.data_dir), download=True)
+
+
+def read_idx(folder: Path, name: str) -> np.ndarray:
+    """The bytes in an IDX file, plain or gzipped, in their shape; raises `UserError` for another format.
+
+    The format: two zero bytes, the type (8: unsigned bytes), the number of dimensions, each dimension's size as a
+    big-endian 32-bit integer, the data.
+    """
+    plain = folder / name
+    try:
+        content = plain.read_bytes() if plain.is_file() else gzip.decompress((folder / f"{name}.gz").read_bytes())
+        dims = content[3]
+        shape = np.frombuffer(content, ">u4", dims, 4)
+        data = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("no unsigned bytes")
+        return data.reshape(shape.astype(int)).copy()
+    except (ValueError, IndexError, EOFError, OSError) as error:
+        raise UserError(f"{plain}: not an IDX file: {error}") from None

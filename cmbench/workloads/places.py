@@ -1,0 +1,38 @@
+"""Where data sets lie on this machine: which folders are looked into, and what is said when a file is in none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmbench.errors import UserError
+
+VARIABLE = "CMBENCH_DATA"
+
+
+def home(data_dir: Path | None = None) -> Path:
+    """Where data is downloaded to: `--data-dir`, else the folder that CMBENCH_DATA names, else a cache in the home."""
+    if data_dir is not None:
+        return data_dir
+    return Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "cmbench" / "data")
+
+
+def find(
+    files: Sequence[str], subfolders: Sequence[str], data_dir: Path | None, also: Sequence[str] = ()
+) -> Path | None:
+    """The first folder that holds all `files`, plain or with `.gz`: in `subfolders` of `home`, or one of `also`."""
+    folders = [home(data_dir) / sub for sub in ("", *subfolders)] + [Path(folder) for folder in also]
+    for folder in folders:
+        if all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in files):
+            return folder
+    return None
+
+
+def missing(workload: str, data_dir: Path | None, hints: Sequence[str] = ()) -> UserError:
+    """The error that says where data was looked for and which command fetches it."""
+    option = f" --data-dir {data_dir}" if data_dir is not None else ""
+    lines = [f"workload {workload}: its data is not in {home(data_dir)} (--data-dir, {VARIABLE}); fetch it with:"]
+    return UserError(
+        "\n".join([*lines, *(f"  {hint}" for hint in (f"cmbench data prepare {workload}{option}", *hints))])
+    )

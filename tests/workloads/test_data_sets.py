@@ -1,0 +1,145 @@
+"""Data sets that do not come with cmbench: read from true-format files, refused when they are something else."""
+
+import gzip
+import itertools
+import random
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from cmbench.errors import UserError
+from cmbench.training.seeding import generator
+from cmbench.workloads.registry import WORKLOADS, get_workload
+
+CPU = torch.device("cpu")
+DEBIAN = "/usr/share/datasets/fashion-mnist"
+
+
+def idx(array):
+    """The bytes of an IDX file."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory):
+    """Fashion-MNIST's sizes and format with pictures that say their label: a bar as bright as the class."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 6000))
+    images = np.zeros((60_000, 28, 28), np.uint8)
+    images[:, 10:14] = (25 * labels)[:, None, None]
+    folder = tmp_path_factory.mktemp("data")
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images), 1))
+    (raw / "train-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def treebank(tmp_path_factory):
+    """Penn Treebank's numbers of words and tokens, in random sentences."""
+    draw = random.Random(0)
+    vocabulary = ["<unk>", *(f"w{i}" for i in range(9_998))]  # <eos> is the 10,000th
+    folder = tmp_path_factory.mktemp("data")
+    for name, tokens in (("train", 929_589), ("valid", 73_760), ("test", 82_430)):
+        words = vocabulary[:] if name == "train" else []
+        words += draw.choices(vocabulary[:50], k=tokens - len(words) - tokens // 20)
+        lines, length = tokens // 20, len(words) // (tokens // 20)
+        cuts = [i * length for i in range(lines)] + [len(words)]
+        text = "".join(f" {' '.join(words[a:b])} \n" for a, b in itertools.pairwise(cuts))
+        (folder / f"ptb.{name}.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", list(WORKLOADS))
+def test_the_card_counts_the_parameters_of_the_model(name, treebank):
+    workload = get_workload(name, data_dir=treebank)
+    if name in ("ptb", "pydoc"):
+        workload.load(CPU)
+        lstm = workload.model().lstm
+        assert sum(p.numel() for p in lstm.parameters()) == 20_400  # Table 7: 20K
+    if workload.card.parameters is not None:
+        assert sum(p.numel() for p in workload.model().parameters()) == workload.card.parameters
+
+
+def test_fashion_mnist_is_split_into_50_000_and_10_000_of_every_class(clothes):
+    workload = get_workload("fashion_mnist", data_dir=clothes)
+    workload.load(CPU)
+    assert torch.bincount(workload.train_labels).tolist() == [5000] * 10
+    assert torch.bincount(workload.valid_labels).tolist() == [1000] * 10
+    assert workload.train_images.dtype == torch.uint8
+    for images, labels in workload.batches(200, generator(0, "order", 0)):
+        torch.testing.assert_close(images[:, 0, 12, 5], (labels * 25 / 255 - 0.286) / 0.353)
+        break
+
+
+def test_fashion_mnist_trains_through_the_command(clothes, cmbench):
+    cmbench(
+        "train", "--suite", "fashion_mnist", "--data-dir", clothes, "--opt", "adam_cm", "--seeds", "1",
+        "--set", "epochs=1", "--set", "schedule=constant", "--set", "batch_size=250",
+    )  # fmt: skip
+    (result,) = cmbench.results()
+    assert result["metrics"]["val_accuracy_best"] > 60
+
+
+def test_the_real_fashion_mnist_of_debian_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("CMBENCH_DATA", str(tmp_path))
+    workload = get_workload("fashion_mnist")
+    if not workload.is_here():
+        pytest.skip("the package dataset-fashion-mnist is not installed")
+    workload.load(CPU)
+    pixels = torch.cat([workload.train_images, workload.valid_images]).float() / 255
+    assert pixels.mean().item() == pytest.approx(0.2860, abs=1e-4)
+    assert pixels.std().item() == pytest.approx(0.3530, abs=1e-4)
+
+
+def test_penn_treebank_has_its_numbers_and_trains(treebank, cmbench):
+    workload = get_workload("ptb", data_dir=treebank)
+    workload.load(CPU)
+    assert (len(workload.train_tokens), len(workload.valid_tokens)) == (929_589, 73_760)
+    assert workload.vocabulary_size == 10_000
+    assert workload.train_tokens.max() == 9_999
+    assert workload.steps_per_epoch(20) == -(-(929_589 // 20 - 1) // 35)
+    assert "complete" in cmbench("data", "check", "ptb", "--data-dir", treebank).stdout
+
+
+def test_penn_treebank_refuses_another_text(treebank, tmp_path):
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"ptb.{name}.txt").write_text((treebank / f"ptb.{name}.txt").read_text())
+    text = (tmp_path / "ptb.train.txt").read_text()
+    (tmp_path / "ptb.train.txt").write_text(text.replace("w9000", "w1"))
+    with pytest.raises(UserError, match=r"a vocabulary of 9,999 words: accepted: 10,000"):
+        get_workload("ptb", data_dir=tmp_path).fingerprint()
+    (tmp_path / "ptb.train.txt").write_text(text + " one more \n")
+    with pytest.raises(UserError, match=r"929,592 tokens: accepted: 929,589"):
+        get_workload("ptb", data_dir=tmp_path).fingerprint()
+
+
+def test_files_of_another_format_are_named(clothes, tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"PK\3\4 no images")
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(10)))
+    with pytest.raises(UserError, match="train-images-idx3-ubyte: not an IDX file"):
+        get_workload("fashion_mnist", data_dir=tmp_path).fingerprint()
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((10, 28, 28))))
+    with pytest.raises(UserError, match="not Fashion-MNIST: 10 images"):
+        get_workload("fashion_mnist", data_dir=tmp_path).fingerprint()
+
+
+def test_a_missing_data_set_names_the_command_that_fetches_it(cmbench):
+    done = cmbench("train", "--suite", "ptb", "--data-dir", "elsewhere", code=2)
+    assert "cmbench data prepare ptb --data-dir elsewhere" in done.stderr
+    assert cmbench.files() == []
+
+
+def test_the_list_says_what_is_here(treebank, cmbench):
+    import json
+
+    rows = {
+        row["workload"]: row for row in json.loads(cmbench("data", "list", "--json", "--data-dir", treebank).stdout)
+    }
+    assert set(rows) == set(WORKLOADS)
+    assert rows["ptb"]["here"]
+    assert rows["digits"]["here"]
+    table = cmbench("data", "list", "--data-dir", "elsewhere").stdout
+    assert "ptb             no" in table
