@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 WORKLOADS = {
     "digits": "cmbench.workloads.digits:Digits",
     "fashion_mnist": "cmbench.workloads.fashion_mnist:FashionMNIST",
+    "cifar10": "cmbench.workloads.cifar:CIFAR10",
+    "cifar100": "cmbench.workloads.cifar:CIFAR100",
+    "imagenet": "cmbench.workloads.imagenet:ImageNet",
     "ptb": "cmbench.workloads.ptb:PTB",
     "pydoc": "cmbench.workloads.pydoc:PyDoc",
 }

@@ -1,0 +1,149 @@
+"""CIFAR-10 and CIFAR-100: 32×32 colour images, classified by a ResNet-34 whose stem is made for them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cmbench.errors import UserError
+from cmbench.workloads import places
+from cmbench.workloads.base import Card, digest
+from cmbench.workloads.images import ImageClassification
+
+SPLIT_SEED = 0
+VALID = 10_000
+PADDING = 4
+
+
+class CIFAR(ImageClassification):
+    """A seeded stratified split of the 50,000 training images into 40,000 and 10,000; the test images are left alone.
+
+    Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+    label: bytes
+    classes: int
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    def _folder(self) -> Path | None:
+        return places.find(self.files, (self.folder,), self.data_dir)
+
+    def is_here(self) -> bool:
+        return self._folder() is not None
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        folder = self._folder()
+        if folder is None:
+            raise places.missing(self.name, self.data_dir)
+        try:
+            batches = [pickle.loads((folder / name).read_bytes(), encoding="bytes") for name in self.files]
+            images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
+            labels = np.concatenate([batch[self.label] for batch in batches]).astype(np.int64)
+        except Exception as error:
+            # A pickle of something else may fail in any way.
+            raise UserError(f"{folder}: not {self.name}'s Python version: {type(error).__name__}: {error}") from None
+        if (
+            len(images) != 50_000
+            or np.bincount(labels, minlength=self.classes).tolist() != [50_000 // self.classes] * self.classes
+        ):
+            raise UserError(
+                f"{folder}: not {self.name}: {len(images):,} images: accepted: 50,000, as many of each class"
+            )
+        return images, labels
+
+    def fingerprint(self) -> str:
+        images, labels = self._read()
+        return digest(images.tobytes(), labels.tobytes(), f"stratified {VALID} {SPLIT_SEED}, crop and flip".encode())
+
+    def load(self, device: torch.device) -> None:
+        images, labels = self._read()
+        parts = train_test_split(np.arange(len(labels)), test_size=VALID, stratify=labels, random_state=SPLIT_SEED)
+        self.train_images, self.valid_images = (torch.from_numpy(images[part]).to(device) for part in parts)
+        self.train_labels, self.valid_labels = (torch.from_numpy(labels[part]).to(device) for part in parts)
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Bytes, standardised per channel."""
+        mean, deviation = (
+            torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (self.mean, self.deviation)
+        )
+        return (images.float() / 255 - mean) / deviation
+
+    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        # All of the epoch's chances are drawn at once, so that an epoch taken up in the middle has the same.
+        count, device = len(self.train_labels), self.train_labels.device
+        permutation = torch.randperm(count, generator=order).to(device)
+        corners = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=order).to(device)
+        mirrored = (torch.rand(count, generator=order) < 0.5).to(device)
+        for which in torch.arange(count, device=device).split(batch_size)[start:]:
+            chosen = permutation[which]
+            images = crop_and_flip(self.train_images[chosen], corners[which], mirrored[which])
+            yield self.inputs(images), self.train_labels[chosen]
+
+    def model(self) -> nn.Module:
+        """torchvision's ResNet-34 with a 3×3 stem of stride 1 and without max-pooling."""
+        from torchvision.models import resnet34
+
+        network = resnet34(num_classes=self.classes)
+        network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        network.maxpool = nn.Identity()
+        return network
+
+    def prepare(self) -> None:
+        import torchvision
+
+        getattr(torchvision.datasets, self.name.upper())(places.home(self.data_dir), download=True)
+
+
+class CIFAR10(CIFAR):
+    """Ten classes."""
+
+    name = "cifar10"
+    folder, files, label = "cifar-10-batches-py", tuple(f"data_batch_{i}" for i in range(1, 6)), b"labels"
+    classes = 10
+    mean, deviation = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+    card = Card(
+        data="CIFAR-10: 40,000 + 10,000 of its 50,000 training images",
+        source="https://www.cs.toronto.edu/~kriz/cifar.html (Python version; torchvision)",
+        model="ResNet-34 with a 3×3 stem",
+        parameters=21_282_122,
+    )
+
+
+class CIFAR100(CIFAR):
+    """A hundred classes."""
+
+    name = "cifar100"
+    folder, files, label = "cifar-100-python", ("train",), b"fine_labels"
+    classes = 100
+    mean, deviation = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+    card = Card(
+        data="CIFAR-100: 40,000 + 10,000 of its 50,000 training images",
+        source="https://www.cs.toronto.edu/~kriz/cifar.html (Python version; torchvision)",
+        model="ResNet-34 with a 3×3 stem",
+        parameters=21_328_292,
+    )
+
+
+def crop_and_flip(images: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
+    """Crops as large as `images` (B, C, H, W) out of them in a frame of zeros, at `corners` (B, 2).
+
+    `mirrored` (B,) says which are turned left to right.
+    """
+    size = images.shape[-1]
+    framed = F.pad(images, (PADDING,) * 4)
+    steps = torch.arange(size, device=images.device)
+    rows = corners[:, :1] + steps
+    columns = corners[:, 1:] + torch.where(mirrored[:, None], size - 1 - steps, steps)
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    return framed.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

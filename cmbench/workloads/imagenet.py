@@ -1,0 +1,187 @@
+"""ImageNet: 1.28 million photographs of a thousand classes, decoded by worker processes, for an EfficientNet-B0."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from cmbench.errors import UserError
+from cmbench.workloads import places
+from cmbench.workloads.base import ACCURACY, Card, Evaluation, Workload, digest
+
+CLASSES = 1000
+SIZE = 224
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+EVALUATION_BATCH = 256
+
+
+class ImageNet(Workload):
+    """An ImageFolder tree (`train/CLASS/*.JPEG`, `val/CLASS/*.JPEG`) or the parquet files of `ILSVRC/imagenet-1k`.
+
+    Training images are random crops of 8 to 100 % of the area, scaled to 224×224, mirrored half of the time; validation
+    images are central crops. The official validation set is the validation set.
+    """
+
+    metric = ACCURACY
+    card = Card(
+        data="ImageNet-1k: 1,281,167 + 50,000 photographs",
+        source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
+        model="EfficientNet-B0",
+        parameters=5_288_548,
+    )
+
+    def _folder(self) -> Path | None:
+        home = places.home(self.data_dir)
+        for folder in (home, home / "imagenet", home / "ILSVRC" / "Data" / "CLS-LOC", home / "imagenet-1k"):
+            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or _parquet(folder, "train"):
+                return folder
+        return None
+
+    def is_here(self) -> bool:
+        return self._folder() is not None
+
+    def _found(self) -> Path:
+        folder = self._folder()
+        if folder is None:
+            raise UserError(
+                f"workload imagenet: its data is not in {places.home(self.data_dir)} (--data-dir, {places.VARIABLE})\n"
+                "  put there a folder imagenet/ with train/ and val/, one folder per class in each;\n"
+                "  or accept its terms on the hub and run\n"
+                "  hf download ILSVRC/imagenet-1k --repo-type dataset --include 'data/*' "
+                f"--local-dir {places.home(self.data_dir) / 'imagenet-1k'}"
+            )
+        return folder
+
+    def fingerprint(self) -> str:
+        """Of names and sizes, not of 150 GB: every class with its number of files, or every parquet file's size."""
+        folder = self._found()
+        files = _parquet(folder, "train") + _parquet(folder, "validation")
+        if files:
+            return digest(*(f"{file.name} {file.stat().st_size}".encode() for file in files))
+        rows = []
+        for split in ("train", "val"):
+            for entry in sorted(os.scandir(folder / split), key=lambda entry: entry.name):
+                if entry.is_dir():
+                    rows.append(f"{split} {entry.name} {sum(1 for _ in os.scandir(entry.path))}".encode())
+        return digest(*rows)
+
+    def load(self, device: torch.device) -> None:
+        self.device, folder = device, self._found()
+        if _parquet(folder, "train"):
+            self.train_set: Any = _Parquet(_parquet(folder, "train"), training=True)
+            self.valid_set: Any = _Parquet(_parquet(folder, "validation"), training=False)
+        else:
+            self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
+        workers = os.cpu_count() or 1
+        self._options = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
+
+    def model(self) -> nn.Module:
+        from torchvision.models import efficientnet_b0
+
+        return efficientnet_b0(num_classes=CLASSES)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        return -(-len(self.train_set) // batch_size)
+
+    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        permutation = torch.randperm(len(self.train_set), generator=order).tolist()
+        # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
+        self.train_set.seed = int(torch.randint(2**62, (), generator=order))
+        rest = Subset(self.train_set, permutation[start * batch_size :])
+        for images, labels in DataLoader(rest, batch_size, **self._options):
+            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: None) -> tuple[Tensor, None]:
+        images, labels = batch
+        return F.cross_entropy(model(images), labels), None
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        model.eval()
+        loss = correct = torch.zeros((), device=self.device)
+        for images, labels in DataLoader(self.valid_set, EVALUATION_BATCH, **self._options):
+            labels = labels.to(self.device, non_blocking=True)
+            logits = model(images.to(self.device, non_blocking=True))
+            loss = loss + F.cross_entropy(logits, labels, reduction="sum")
+            correct = correct + (logits.argmax(1) == labels).sum()
+        model.train()
+        total = len(self.valid_set)
+        return Evaluation((loss / total).item(), 100 * correct.item() / total)
+
+    def prepare(self) -> None:
+        self._found()  # its terms must be accepted by a person: there is nothing to download without
+
+
+def _parquet(folder: Path, split: str) -> list[Path]:
+    return sorted(folder.glob(f"data/{split}-*.parquet")) + sorted(folder.glob(f"{split}-*.parquet"))
+
+
+class _Images(Dataset):
+    """Images as standardised tensors; the chances of a training image depend on `seed` and its number alone."""
+
+    seed = 0
+
+    def __init__(self, training: bool) -> None:
+        from torchvision.transforms import v2
+
+        self.training = training
+        crop = (
+            [v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip()]
+            if training
+            else [v2.Resize(256), v2.CenterCrop(SIZE)]
+        )
+        scale = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
+        self.transform = v2.Compose([*crop, *scale])
+
+    def picture(self, i: int) -> tuple[Any, int]:
+        """The image and its class."""
+        raise NotImplementedError
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        picture, label = self.picture(i)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((self.seed + i) % 2**63)
+            return self.transform(picture.convert("RGB")), label
+
+
+class _Folders(_Images):
+    def __init__(self, folder: Path, training: bool) -> None:
+        from torchvision.datasets import ImageFolder
+
+        super().__init__(training)
+        try:
+            self.tree = ImageFolder(str(folder))
+        except FileNotFoundError as error:
+            raise UserError(f"{folder}: {error}") from None
+
+    def __len__(self) -> int:
+        return len(self.tree)
+
+    def picture(self, i: int) -> tuple[Any, int]:
+        return self.tree[i]
+
+
+class _Parquet(_Images):
+    def __init__(self, files: list[Path], training: bool) -> None:
+        from datasets import Image, load_dataset
+
+        super().__init__(training)
+        rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+        self.rows = rows.cast_column("image", Image(decode=False))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def picture(self, i: int) -> tuple[Any, int]:
+        from PIL import Image
+
+        row = self.rows[i]
+        return Image.open(io.BytesIO(row["image"]["bytes"])), row["label"]
