@@ -39,3 +39,14 @@ def test_a_coefficient_of_one_has_no_sharp_minimum_and_is_refused(tmp_path):
     assert "sharpness" in done.stderr
     assert "greater than 1" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_comma_lists_make_the_cells_and_the_figure_is_drawn(tmp_path):
+    arguments = ("--dim", 1, "--sharpness", "3,30", "--capacity", "2,4", "--opt", "adam_cm", "--starts", 6)
+    done = cmbench("escape-ratio", *arguments, "--steps", 20, "--plot", "new/folder", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.rglob("*.json"))) == 4
+    assert "Adam+CM C=2" in done.stdout
+    assert "Adam+CM C=4" in done.stdout
+    assert (tmp_path / "new" / "folder" / "escape_1d.png").read_bytes().startswith(b"\x89PNG")
+    assert "figure: new/folder/escape_1d.png" in done.stderr

@@ -80,3 +80,39 @@ def test_a_run_that_diverges_is_kept_and_counted_and_the_others_go_on(tmp_path):
     )  # 8 ** 171 squared is beyond 1e308
     statuses = {file.parent.name: json.loads(file.read_text())["status"] for file in tmp_path.rglob("*.json")}
     assert statuses == {"sgd": "diverged", "adam": "completed"}
+
+
+def test_traced_steps_are_recorded_and_drawn(tmp_path):
+    arguments = ("--suite", "figure2", "--trace", "2-4,8", "--steps", 10, "--starts", 3, "--plot", "cancel.pdf")
+    done = cmbench("toy", *arguments, "--json", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for result in json.loads(done.stdout):
+        assert [record["step"] for record in result["curves"]["trace"] if record["lane"] == 0] == [2, 3, 4, 8]
+        assert all(0 <= value <= 1 for value in result["lanes"]["cancellation"])
+    assert (tmp_path / "cancel.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_several_suites_by_their_place_in_the_paper_run_in_one_command(tmp_path):
+    arguments = ("--suite", "figure4", "--suite", "table5", "--steps", 5, "--starts", 3, "--opt", "adam", "--set")
+    done = cmbench("toy", *arguments, "schedule=constant", "--plot", "figures", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["ackley.png", "table5.png"]
+    refused = cmbench("toy", *arguments, "schedule=constant", "--plot", "one.png", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "a folder" in refused.stderr
+
+
+def test_any_surface_is_drawn_without_running_anything(tmp_path):
+    (tmp_path / "mine.py").write_text("def bowl(x):\n    return x.square().sum(-1)\n")
+    arguments = ("--surface", "mine:bowl", "--set", "domain=[-5,5]", "--show-surface")
+    done = cmbench("toy", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (tmp_path / "mine.bowl.png").exists()
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
+    done = cmbench("toy", "--plot", "figure.gif", cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".png, .svg, .pdf" in done.stderr
+    assert list(tmp_path.iterdir()) == []

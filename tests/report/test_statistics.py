@@ -6,7 +6,7 @@ import numpy
 import pytest
 from scipy import stats
 
-from cmbench.report.statistics import paired_difference, summarize
+from cmbench.report.statistics import paired_difference, summarize, wilson_interval
 
 
 def test_summary_is_numpys_mean_and_sample_deviation():
@@ -40,3 +40,22 @@ def test_paired_interval_is_scipys_over_the_common_seeds():
 @pytest.mark.parametrize("ours", [{}, {0: 1.0}, {0: 1.0, 1: None}, {3: 1.0, 4: 1.0}])
 def test_fewer_than_two_common_seeds_give_no_difference(ours):
     assert paired_difference(ours, {0: 1.0, 1: 2.0}) is None
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 50), (1, 4), (31, 50), (50, 50)])
+def test_a_wilson_interval_ends_where_the_observed_ratio_is_z_standard_errors_away(successes, n):
+    z = stats.norm.ppf(0.975)
+    for end in wilson_interval(successes, n):
+        assert abs(successes / n - end) == pytest.approx(z * math.sqrt(end * (1 - end) / n), abs=1e-9)
+    low, high = wilson_interval(successes, n)
+    assert 0 <= low < high <= 1
+
+
+def test_a_wider_confidence_gives_a_wider_wilson_interval():
+    narrow, wide = wilson_interval(20, 50, 0.8), wilson_interval(20, 50, 0.99)
+    assert wide[0] < narrow[0] < 0.4 < narrow[1] < wide[1]
+
+
+def test_more_successes_than_tries_are_refused():
+    with pytest.raises(ValueError, match="k"):
+        wilson_interval(5, 4)

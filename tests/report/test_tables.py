@@ -190,8 +190,8 @@ def test_a_toy_table_averages_over_starts_and_stands_beside_the_paper(tmp_path):
     assert (loss.n, loss.paper.value) == (4, 13.87)
     assert cell(levy, "adam_cm", "sharpness").paper.value == 62.53
     assert cell(levy, "adam", "reached_global").value == 0.5
-    assert any("cannot come from that formula" in note for note in price.footnotes)
-    assert not any("cannot come from that formula" in note for note in levy.footnotes)
+    assert any("cannot be ends on the logarithmic form" in note for note in price.footnotes)
+    assert not any("logarithmic form" in note for note in levy.footnotes)
     assert "distance_to_minimum" not in [column.key for column in levy.columns]
 
 
@@ -230,7 +230,7 @@ def test_other_start_points_are_another_table(tmp_path):
     assert any(table.differs == {"seed": {"value": 1, "suite": 0}} for table in tables)
 
 
-def test_escape_ratios_are_two_tables_with_a_column_per_coefficient(tmp_path):
+def test_escape_ratios_stand_under_each_coefficient_by_both_criteria_with_their_intervals(tmp_path):
     suite = suite_file(tmp_path, ESCAPE)
     specs = [spec for spec in plan_landscapes(suite) if (spec.optimizer.label, spec.settings.sharpness) != ("adam", 5)]
     escaped = {"adam": [True, False, False, False], "adam_cm": [True, True, True, False]}
@@ -238,32 +238,51 @@ def test_escape_ratios_are_two_tables_with_a_column_per_coefficient(tmp_path):
         result_of(spec, lanes={"escaped_all": escaped[spec.optimizer.label], "escaped_nearer": [True] * 4})
         for spec in specs
     ]
-    by_all, nearer = build_tables(results, suites=[suite])
-    assert [column.key for column in by_all.columns] == ["s=2", "s=5"]
-    assert (cell(by_all, "adam", "s=2").value, cell(by_all, "adam_cm", "s=2").value) == (0.25, 0.75)
-    assert cell(by_all, "adam_cm", "s=2").best
-    assert cell(by_all, "adam", "s=5").notes == ("missing",)
-    assert cell(nearer, "adam", "s=2").value == 1.0
+    (table,) = build_tables(results, suites=[suite])
+    criteria = ("escape_ratio_all", "escape_ratio_nearer")
+    assert [column.key for column in table.columns] == [f"{name} s={s}" for s in (2, 5) for name in criteria]
+    one, three = (cell(table, label, "escape_ratio_all s=2") for label in ("adam", "adam_cm"))
+    assert (one.value, three.value) == (0.25, 0.75)
+    assert one.interval == pytest.approx(wilson(1, 4))
+    assert three.best
+    assert cell(table, "adam", "escape_ratio_all s=5").notes == ("missing",)
+    assert cell(table, "adam", "escape_ratio_nearer s=2").value == 1.0
+    assert cell(table, "adam", "escape_ratio_nearer s=2").interval == pytest.approx(wilson(4, 4))
+
+
+def wilson(k, n, z=stats.norm.ppf(0.975)):
+    """The ends of the interval are the ratios p at which the observed one is z standard errors of p away."""
+    a, b, c = 1 + z**2 / n, -(2 * k / n + z**2 / n), (k / n) ** 2
+    return tuple(sorted(numpy.roots([a, b, c]).real))
 
 
 def test_starts_that_diverged_have_not_escaped_and_are_counted(tmp_path):
     suite = suite_file(tmp_path, ESCAPE)
     values = {"loss_final": [1.0, 1.0, None, 1.0], "escaped_all": [True, False, False, True]}
     spec = plan_landscapes(suite)[0]
-    by_all, _ = build_tables([result_of(spec, "diverged", diverged_step=9, lanes=values)], suites=[suite])
-    found = cell(by_all, "adam", "s=2")
+    (table,) = build_tables([result_of(spec, "diverged", diverged_step=9, lanes=values)], suites=[suite])
+    found = cell(table, "adam", "escape_ratio_all s=2")
     assert (found.value, found.n, found.notes) == (0.5, 4, ("1 diverged",))
 
 
-def test_convergence_rates_stand_under_their_condition_numbers(tmp_path):
+def test_convergence_rates_stand_beside_the_known_optimum_in_the_row_of_their_condition_number(tmp_path):
     text = "kind: convergence\ndescription: rates\ncondition_numbers: [1, 100]\ncapacity: [0, 5]\nbeta: [null, 0.9]\n"
     suite = suite_file(tmp_path, text)
     specs = plan_convergence(suite)
     results = [
-        result_of(spec, curves={"condition_number": [1, 100], "rate": [0.0, 0.9 + i / 100]})
+        result_of(
+            spec,
+            curves={"condition_number": [1, 100], "rate": [0.0, 0.9 + i / 100]},
+            metrics={"simulation_error": i / 1000},
+        )
         for i, spec in enumerate(specs)
     ]
     (table,) = build_tables(results[::-1])
-    assert [row.title for row in table.rows] == ["C=0, β optimised", "C=0, β=0.9", "C=5, β optimised", "C=5, β=0.9"]
-    assert [row.cells[1].value for row in table.rows] == [0.9, 0.91, 0.92, 0.93]
-    assert table.rows[0].cells[1].best
+    titles = ["C=0, β optimised", "C=0, β=0.9", "C=5, β optimised", "C=5, β=0.9", "heavy ball, known optimum"]
+    assert [column.title for column in table.columns] == titles
+    assert [row.title for row in table.rows] == ["κ=1", "κ=100"]
+    assert [c.value for c in table.rows[1].cells] == pytest.approx([0.9, 0.91, 0.92, 0.93, 9 / 11])
+    notes = " ".join(table.footnotes)
+    assert "within 0.30% of ρ" in notes
+    assert "C=5, β optimised is faster than classical momentum at 0 of 2 condition numbers" in notes
+    assert "This comes out: ρ < 1 everywhere" in notes

@@ -1,0 +1,87 @@
+"""What the paper claims is judged by the numbers of a table, and by nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from cmbench.experiments.plan import plan_landscapes
+from cmbench.experiments.settings import PaperReference
+from cmbench.experiments.suite import load_suite
+from cmbench.optim.registry import REGISTRY
+from cmbench.report import build_tables
+from cmbench.report.claims import CLAIMS, judge
+from cmbench.report.records import Cell, Column, Row, Table
+from tests.report.results import result_of
+
+COLUMNS = (Column("loss_final", "loss", "lower"), Column("sharpness", "sharpness", "lower"))
+
+
+def table(values):
+    """Rows by (optimizer, hyperparameters): loss and sharpness."""
+    rows = tuple(
+        Row(name, tuple(Cell(value) for value in numbers), name, name, dict(hyperparameters))
+        for (name, hyperparameters), numbers in values.items()
+    )
+    return Table("mine", "toy", "mine", (), {}, COLUMNS, rows)
+
+
+def toy(adam=1.0, sam=1.0, cg=0.9, cm=0.5):
+    names = {"adam": adam, "adam_sam": sam, "adam_cg": cg, "adam_cm": cm}
+    return table({(name, ()): (loss, 1.0) for name, loss in names.items()})
+
+
+def test_a_claim_comes_out_when_the_order_is_that_of_the_paper():
+    loss, sharpness = judge(toy(), PaperReference(table=1), "levy")
+    assert loss == "paper, Table 1: Adam+CM ends at the lowest loss. This comes out."
+    assert "is undecided" in sharpness  # all equal
+
+
+def test_what_contradicts_a_claim_is_named_with_its_numbers():
+    loss, _ = judge(toy(adam=-2.5, cm=0.5), PaperReference(table=1), "levy")
+    assert "does NOT come out: loss: adam_cm 0.5 beside adam −2.5." in loss
+    assert "adam_cg" not in loss
+
+
+def test_claims_belong_to_their_place_surface_and_rows():
+    assert judge(toy(), PaperReference(table=2)) == []
+    assert judge(toy(), PaperReference(table=1), "ackley") == []
+    without_sam = table({("adam", ()): (1, 1), ("adam_cm", ()): (0, 0), ("adam_cg", ()): (1, 1)})
+    assert judge(without_sam, PaperReference(table=1), "levy") == []
+
+
+def test_rows_are_told_apart_by_their_hyperparameters():
+    deeper, flatter = {"capacity": 20, "decay": 0.99}, {"capacity": 5, "decay": 0.99}
+    values = {("adam_cm", tuple(deeper.items())): (1.0, 9.0), ("adam_cm", tuple(flatter.items())): (2.0, 8.0)}
+    (sentence,) = judge(table(values), PaperReference(table=5))
+    assert "does NOT come out: sharpness: adam_cm 9 beside adam_cm 8." in sentence
+
+
+def test_claims_name_registered_optimizers_and_places_that_suites_have():
+    for claim in CLAIMS:
+        assert all(of.optimizer in REGISTRY for group in claim.order for of in group)
+        assert load_suite("{}{}".format(*claim.place)).settings.paper is not None
+
+
+def escape_results(sets=(), **escaped):
+    suite = load_suite("figure5", sets=sets)
+    specs = plan_landscapes(suite)
+    results = [
+        result_of(spec, lanes={f"escaped_{c}": escaped[spec.optimizer.name] for c in ("all", "nearer")})
+        for spec in specs
+    ]
+    return build_tables(results, suites=[suite])[0].footnotes
+
+
+def test_a_table_of_the_suites_own_settings_carries_its_verdicts():
+    yes, no = [True] * 3, [False] * 3
+    notes = [note for note in escape_results(adam=no, adam_cg=[True, False, False], adam_cm=yes) if "paper" in note]
+    assert len(notes) == 2
+    assert all(note.endswith("This comes out.") for note in notes)
+    (first, _) = (n for n in escape_results(adam=no, adam_cg=yes, adam_cm=[True, False, True]) if "paper" in n)
+    assert "does NOT come out: mean: Adam+CM 0.667 beside Adam+CG 1" in first
+
+
+@pytest.mark.parametrize("sets", [["steps=7"], ["lr=0.2"]])
+def test_other_settings_or_hyperparameters_are_not_held_against_the_paper(sets):
+    notes = escape_results(sets, adam=[False] * 3, adam_cg=[True] * 3, adam_cm=[False] * 3)
+    assert not any("paper, Figure" in note for note in notes)
