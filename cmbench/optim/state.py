@@ -38,8 +38,9 @@ class BufferedOptimizer(Optimizer):
             raise ValueError("fused and foreach: accepted: one of them")
         if defaults["fused"] and defaults["scope"] == "lane":
             raise ValueError("invalid fused: True (accepted with scope 'lane': False)")
-        defaults["foreach"] = not defaults["fused"] if defaults["foreach"] is None else bool(defaults["foreach"])
-        defaults |= {"maximize": bool(defaults["maximize"]), "fused": bool(defaults["fused"]), "sum_age": 0}
+        if defaults["foreach"] is None:  # lanes are few tensors, one after the other is quicker
+            defaults["foreach"] = not defaults["fused"] and defaults["scope"] != "lane"
+        defaults |= {name: bool(defaults[name]) for name in ("maximize", "foreach", "fused")} | {"sum_age": 0}
         super().__init__(params, defaults)
 
     def _forget(self) -> None:
