@@ -82,9 +82,11 @@ def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 
 
 def spread_note(rows: Sequence[Row], over: str) -> list[str]:
-    """What ± stands for, where it is printed."""
+    """What ± stands for, where it is printed; over how many, where that is the same in every row."""
     has_spread = any(cell.spread is not None for row in rows for cell in row.cells)
-    return [f"± is the standard deviation over {over}"] if has_spread else []
+    counts = {row.runs.completed for row in rows if row.runs is not None}
+    number = f"{counts.pop()} " if len(counts) == 1 else ""
+    return [f"± is the standard deviation over {number}{over}"] if has_spread else []
 
 
 def survivors_note(rows: Sequence[Row]) -> list[str]:
