@@ -97,8 +97,9 @@ class CriticalOptimizer(BufferedOptimizer):
         """How the parameters of a group are updated: the plan of the step before, unless something has changed."""
         tensors = part.tensors
         every = [*part.owners, *tensors.momenta, *tensors.squares, *tensors.totals, *tensors.slots]
+        kind = (deferred, part.recipe.weight_decay != 0, part.recipe.momentum > 0)
         plan = self._plans.get(number)
-        if plan is not None and plan.fits(every):
+        if plan is not None and plan.fits(kind, every):
             return plan
         self._settle()
         if plan is not None:
@@ -122,7 +123,7 @@ class CriticalOptimizer(BufferedOptimizer):
                 units.append(unit)
         units += [self._pack(members, part, run) for (_, run, _), members in packs.items()]
         every = [*part.owners, *tensors.momenta, *tensors.squares, *tensors.totals, *tensors.slots]
-        self._plans[number] = fused.Plan(every, units, rest, [None] * len(units))
+        self._plans[number] = fused.Plan(kind, every, units, rest, [None] * len(units))
         return self._plans[number]
 
     def _pack(self, members: list[int], part: _Part, run: Callable) -> fused.Unit:

@@ -53,8 +53,7 @@ class Unit:
         """The members' `tensors` as one vector: of a single one a view, if it lies in memory like the parameter."""
         if self.order is None:
             return torch.cat([tensors[i].reshape(-1) for i in self.members])
-        tensor = tensors[self.members[0]]
-        return tensor.view(-1) if tensor.is_contiguous() else tensor.permute(self.order).reshape(-1)
+        return tensors[self.members[0]].permute(self.order).reshape(-1)
 
     def spread(self, vector: Tensor, tensors: Sequence[Tensor]) -> None:
         """Writes back into the members' `tensors` what is not a view of them."""
@@ -68,17 +67,20 @@ class Unit:
 class Plan:
     """How the tensors of a parameter group are updated as long as they are the same: in `units`, the `rest` by foreach.
 
-    `awaiting` are the decisions about momenta that are not stored yet, one per unit.
+    `kind` is what its passes were compiled for. `awaiting` are the decisions about momenta that are not stored yet, one
+    per unit.
     """
 
+    kind: tuple[bool, ...]
     tensors: list[Tensor]
     units: list[Unit]
     rest: list[int]
     awaiting: list[Decision | None]
 
-    def fits(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether it was made for these very tensors."""
-        return len(tensors) == len(self.tensors) and all(map(_is_same, tensors, self.tensors))
+    def fits(self, kind: tuple[bool, ...], tensors: Sequence[Tensor]) -> bool:
+        """Whether it was made for these very tensors, and for what is to be done with them now."""
+        same = self.kind == kind and len(tensors) == len(self.tensors)
+        return same and all(map(_is_same, tensors, self.tensors))
 
     def settle(self) -> None:
         """Stores the momenta that await it."""

@@ -155,6 +155,8 @@ class BufferedOptimizer(Optimizer):
             params.append(local(param))
             grads.append(local(param.grad))
             steps.append(state["step"])
+            if self.rule == "sgd" and group["momentum"] > 0 and "exp_avg" not in state:  # it was 0 until now
+                state["exp_avg"] = torch.zeros_like(param, memory_format=torch.preserve_format)
             if "exp_avg" in state:
                 momenta.append(local(state["exp_avg"]))
             if "exp_avg_sq" in state:

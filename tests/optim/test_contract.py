@@ -238,3 +238,16 @@ def test_a_zero_gradient_gives_no_nan(name):
     for _ in range(5):
         optimizer.step(closure)
     torch.testing.assert_close(params, parameters((3,), (2, 2)))
+
+
+@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+def test_a_momentum_may_be_switched_on_and_off_in_mid_training(options):
+    results = []
+    for way in ({"foreach": False}, options):
+        params = parameters((200, 200), (3,))
+        optimizer = create_optimizer("sgd_cg", params, lr=1e-3, **way)
+        for momentum in (0.0, 0.9, 0.0):
+            optimizer.param_groups[0]["momentum"] = momentum
+            step(optimizer, params, 4)
+        results.append(params)
+    torch.testing.assert_close(*results)

@@ -38,7 +38,10 @@ def train(name, steps=40, dtype=torch.float32, skip=(), **options):
             size = 1 + 0.3 * torch.rand((), generator=noise, dtype=dtype)
             gradient = torch.randn(param.shape, generator=noise, dtype=dtype) * size + 0.1 * param.detach()
             param.grad = None if (step, i) in skip else gradient.contiguous()
-        params[3].grad = params[3].grad.to(memory_format=torch.channels_last)
+        if step % 3:  # a gradient may lie in memory unlike its parameter
+            params[3].grad = params[3].grad.to(memory_format=torch.channels_last)
+        if step == 30:
+            optimizer.param_groups[1]["weight_decay"] = 0.2
         optimizer.step()
     return params, optimizer.state_dict()["state"]
 
