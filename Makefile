@@ -20,7 +20,7 @@ $(LANDSCAPES):
 
 ## test: install what the tests need, run them
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 ## lint: what the code must look like
 lint: .venv/installed-dev
