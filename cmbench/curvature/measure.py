@@ -94,12 +94,12 @@ def measure(
     model = workload.model()
     model.load_state_dict(checkpoint.load(path.with_suffix(checkpoint.WEIGHTS))["model"])
     model = model.to(device).eval()
-    batches = workload.batches(settings.batch_size, generator(0, "sharpness"))
+    batches = workload.batches(settings.batch_size, generator(0, "sharpness"), augment=False)
     chosen = list(islice(batches, settings.batches))
     hessian = Hessian(
         model,
         lambda model, batch: workload.loss(model, batch, None)[0],
-        weighted(chosen, lambda batch: batch[1].numel()),
+        weighted(chosen, lambda batch: batch.targets.numel()),
     )
     found = top_eigenvalue(
         hessian, iterations=settings.iterations, tolerance=settings.tolerance, product_done=product_done

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +16,24 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Metric:
-    """What a workload is judged by on its validation set, and whether more of it is better."""
+    """What a workload is judged by on its validation set, and whether more of it is better.
+
+    `value` computes it from the mean loss and the share of targets that were predicted.
+    """
 
     name: str
     higher_is_better: bool
+    value: Callable[[float, float], float]
 
     def better(self, new: float, old: float) -> bool:
         """Whether `new` is strictly better than `old`; NaN never is."""
         return new > old if self.higher_is_better else new < old
 
 
-ACCURACY = Metric("accuracy", True)
+ACCURACY = Metric("accuracy", True, lambda loss, correct: 100 * correct)
 """Percent of examples classified correctly."""
 
-PERPLEXITY = Metric("perplexity", False)
+PERPLEXITY = Metric("perplexity", False, lambda loss, correct: math.exp(loss) if loss < 700 else math.inf)
 """exp of the mean cross-entropy per token."""
 
 
@@ -38,6 +43,36 @@ class Evaluation:
 
     loss: float
     metric: float
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of every batch that falls to process `rank` of `size`."""
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, items: Tensor, dim: int = 0) -> Tensor:
+        """This process's part of `items` along `dim`; the parts differ by one item at most."""
+        return items if self.size == 1 else items.tensor_split(self.size, dim)[self.rank]
+
+
+WHOLE = Share()
+
+
+class Batch(NamedTuple):
+    """What one process computes on at once: `inputs`, `targets`, and how many targets all processes have together."""
+
+    inputs: Tensor
+    targets: Tensor
+    whole: int
+
+    def split(self, parts: int, dim: int) -> list[Batch]:
+        """The batch in so many smaller ones, cut along `dim`."""
+        if parts == 1:
+            return [self]
+        pairs = zip(self.inputs.tensor_split(parts, dim), self.targets.tensor_split(parts, dim), strict=True)
+        return [Batch(inputs, targets, self.whole) for inputs, targets in pairs]
 
 
 @dataclass(frozen=True)
@@ -57,13 +92,20 @@ class Workload(ABC):
     """A data set with its model, loss and metric. Nothing is loaded before `load`.
 
     `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places.
+    `dim` is the dimension of a batch's tensors that counts independent examples.
     """
 
     metric: Metric
     card: Card
+    dim = 0
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self.data_dir = data_dir
+
+    @property
+    def tasks(self) -> Sequence[Workload]:
+        """What is trained on, one after the other, with one model: the workload itself, unless it is a stream."""
+        return (self,)
 
     def is_here(self) -> bool:
         """Whether the files of the data are on this machine; what is in them `load` finds out."""
@@ -90,16 +132,44 @@ class Workload(ABC):
         """Number of batches that `batches` yields from the start."""
 
     @abstractmethod
-    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[Any]:
-        """The batches of one epoch in the order that `order` gives, from batch number `start` on."""
+    def batches(
+        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
+        """The batches of one epoch in the order that `order` gives, from batch number `start` on.
+
+        `batch_size` counts the examples of all processes, of which this one gets its `share`. The random changes that
+        some workloads make to their training examples are left out unless `augment`.
+        """
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: Any, carry: Any) -> tuple[Tensor, Any]:
+    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
+        """This process's share of the validation set, in order."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
         """Mean loss over a batch. `carry` is what the batch before left (None at the start of an epoch)."""
 
     @abstractmethod
-    def evaluate(self, model: nn.Module) -> Evaluation:
-        """Loss and metric on the validation set, in evaluation mode and without gradients."""
+    def score(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
+        """The sum of the losses over a batch and the number of targets predicted, (2,); and what it leaves."""
+
+    @torch.no_grad()
+    def evaluate(
+        self, model: nn.Module, share: Share = WHOLE, total: Callable[[Tensor], Tensor] = lambda sums: sums
+    ) -> Evaluation:
+        """Loss and metric on the validation set, in evaluation mode and without gradients.
+
+        `total` adds up what the processes, each with its `share`, have found.
+        """
+        model.eval()
+        sums: Any = 0
+        count, carry = 0, None
+        for batch in self.valid_batches(share):
+            scores, carry = self.score(model, batch, carry)
+            sums, count = sums + scores, count + batch.whole
+        model.train()
+        loss, correct = (total(sums) / count).tolist()
+        return Evaluation(loss, self.metric.value(loss, correct))
 
 
 def digest(*parts: bytes) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
 from cmbench.workloads.base import Card, digest
-from cmbench.workloads.images import ImageClassification
+from cmbench.workloads.images import SPLIT_SEED, Augmentation, ImageClassification, stratified_split
 
-SPLIT_SEED = 0
 VALID = 10_000
 PADDING = 4
 
@@ -67,7 +64,7 @@ class CIFAR(ImageClassification):
 
     def load(self, device: torch.device) -> None:
         images, labels = self._read()
-        parts = train_test_split(np.arange(len(labels)), test_size=VALID, stratify=labels, random_state=SPLIT_SEED)
+        parts = stratified_split(labels, VALID)
         self.train_images, self.valid_images = (torch.from_numpy(images[part]).to(device) for part in parts)
         self.train_labels, self.valid_labels = (torch.from_numpy(labels[part]).to(device) for part in parts)
 
@@ -78,16 +75,11 @@ class CIFAR(ImageClassification):
         )
         return (images.float() / 255 - mean) / deviation
 
-    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        # All of the epoch's chances are drawn at once, so that an epoch taken up in the middle has the same.
-        count, device = len(self.train_labels), self.train_labels.device
-        permutation = torch.randperm(count, generator=order).to(device)
+    def augmentation(self, count: int, order: torch.Generator) -> Augmentation:
+        device = self.train_labels.device
         corners = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=order).to(device)
         mirrored = (torch.rand(count, generator=order) < 0.5).to(device)
-        for which in torch.arange(count, device=device).split(batch_size)[start:]:
-            chosen = permutation[which]
-            images = crop_and_flip(self.train_images[chosen], corners[which], mirrored[which])
-            yield self.inputs(images), self.train_labels[chosen]
+        return lambda images, places: crop_and_flip(images, corners[places], mirrored[places])
 
     def model(self) -> nn.Module:
         """torchvision's ResNet-34 with a 3×3 stem of stride 1 and without max-pooling."""

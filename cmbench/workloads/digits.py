@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import torch
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import nn
 
 from cmbench.workloads.base import Card, digest
-from cmbench.workloads.images import ImageClassification
-
-SPLIT_SEED = 0
+from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 
 class Digits(ImageClassification):
@@ -29,11 +26,13 @@ class Digits(ImageClassification):
 
     def load(self, device: torch.device) -> None:
         images, labels = load_digits(return_X_y=True)
-        parts = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
-        # Pixels are 0 … 16.
-        images = [torch.tensor(p, dtype=torch.float32, device=device).view(-1, 1, 8, 8) / 8 - 1 for p in parts[:2]]
-        self.train_images, self.valid_images = images
-        self.train_labels, self.valid_labels = (torch.tensor(p, device=device) for p in parts[2:])
+        parts = stratified_split(labels, 0.2)
+        self.train_images, self.valid_images = (
+            # Pixels are 0 … 16.
+            torch.tensor(images[part], dtype=torch.float32, device=device).view(-1, 1, 8, 8) / 8 - 1
+            for part in parts
+        )
+        self.train_labels, self.valid_labels = (torch.tensor(labels[part], device=device) for part in parts)
 
     def model(self) -> nn.Module:
         return nn.Sequential(

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
 from cmbench.workloads.base import Card, digest
-from cmbench.workloads.images import ImageClassification
+from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-SPLIT_SEED = 0
 VALID = 10_000
 
 
@@ -56,15 +54,11 @@ class FashionMNIST(ImageClassification):
 
     def load(self, device: torch.device) -> None:
         images, labels = self._read()
-        train, valid = train_test_split(
-            np.arange(len(labels)), test_size=VALID, stratify=labels, random_state=SPLIT_SEED
-        )
+        parts = stratified_split(labels, VALID)
         self.train_images, self.valid_images = (
-            torch.from_numpy(images[part]).unsqueeze(1).to(device) for part in (train, valid)
+            torch.from_numpy(images[part]).unsqueeze(1).to(device) for part in parts
         )
-        self.train_labels, self.valid_labels = (
-            torch.from_numpy(labels[part]).long().to(device) for part in (train, valid)
-        )
+        self.train_labels, self.valid_labels = (torch.from_numpy(labels[part]).long().to(device) for part in parts)
 
     def inputs(self, images: Tensor) -> Tensor:
         """Bytes stay bytes until they are needed; 0.286 and 0.353 are mean and deviation of the training pixels."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import ACCURACY, Card, Evaluation, Workload, digest
+from cmbench.workloads.base import WHOLE, Batch, Card, Share, digest
+from cmbench.workloads.images import Classification
 
 CLASSES = 1000
 SIZE = 224
@@ -23,14 +23,13 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVALUATION_BATCH = 256
 
 
-class ImageNet(Workload):
+class ImageNet(Classification):
     """An ImageFolder tree (`train/CLASS/*.JPEG`, `val/CLASS/*.JPEG`) or the parquet files of `ILSVRC/imagenet-1k`.
 
     Training images are random crops of 8 to 100 % of the area, scaled to 224×224, mirrored half of the time; validation
     images are central crops. The official validation set is the validation set.
     """
 
-    metric = ACCURACY
     card = Card(
         data="ImageNet-1k: 1,281,167 + 50,000 photographs",
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
@@ -76,8 +75,8 @@ class ImageNet(Workload):
     def load(self, device: torch.device) -> None:
         self.device, folder = device, self._found()
         if _parquet(folder, "train"):
-            self.train_set: Any = _Parquet(_parquet(folder, "train"), training=True)
-            self.valid_set: Any = _Parquet(_parquet(folder, "validation"), training=False)
+            self.train_set: Any = _Parquet(_parquet(folder, "train"), augment=True)
+            self.valid_set: Any = _Parquet(_parquet(folder, "validation"), augment=False)
         else:
             self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
         workers = os.cpu_count() or 1
@@ -91,30 +90,23 @@ class ImageNet(Workload):
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-len(self.train_set) // batch_size)
 
-    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        permutation = torch.randperm(len(self.train_set), generator=order).tolist()
+    def batches(
+        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
+        permutation = torch.randperm(len(self.train_set), generator=order)
         # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
         self.train_set.seed = int(torch.randint(2**62, (), generator=order))
-        rest = Subset(self.train_set, permutation[start * batch_size :])
-        for images, labels in DataLoader(rest, batch_size, **self._options):
-            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        self.train_set.augment = augment
+        yield from self._read(self.train_set, permutation[start * batch_size :].split(batch_size), share)
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: None) -> tuple[Tensor, None]:
-        images, labels = batch
-        return F.cross_entropy(model(images), labels), None
+    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
+        yield from self._read(self.valid_set, torch.arange(len(self.valid_set)).split(EVALUATION_BATCH), share)
 
-    @torch.no_grad()
-    def evaluate(self, model: nn.Module) -> Evaluation:
-        model.eval()
-        loss = correct = torch.zeros((), device=self.device)
-        for images, labels in DataLoader(self.valid_set, EVALUATION_BATCH, **self._options):
-            labels = labels.to(self.device, non_blocking=True)
-            logits = model(images.to(self.device, non_blocking=True))
-            loss = loss + F.cross_entropy(logits, labels, reduction="sum")
-            correct = correct + (logits.argmax(1) == labels).sum()
-        model.train()
-        total = len(self.valid_set)
-        return Evaluation((loss / total).item(), 100 * correct.item() / total)
+    def _read(self, images: Dataset, batches: Sequence[Tensor], share: Share) -> Iterator[Batch]:
+        loader = DataLoader(images, batch_sampler=[share.of(batch).tolist() for batch in batches], **self._options)
+        for batch, (pixels, labels) in zip(batches, loader, strict=True):
+            inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in (pixels, labels))
+            yield Batch(inputs, targets, len(batch))
 
     def prepare(self) -> None:
         self._found()  # its terms must be accepted by a person: there is nothing to download without
@@ -125,21 +117,20 @@ def _parquet(folder: Path, split: str) -> list[Path]:
 
 
 class _Images(Dataset):
-    """Images as standardised tensors; the chances of a training image depend on `seed` and its number alone."""
+    """Images as standardised tensors, cropped at random where they `augment`, else in the middle.
+
+    The chances of an image depend on `seed` and its number alone.
+    """
 
     seed = 0
 
-    def __init__(self, training: bool) -> None:
+    def __init__(self, augment: bool) -> None:
         from torchvision.transforms import v2
 
-        self.training = training
-        crop = (
-            [v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip()]
-            if training
-            else [v2.Resize(256), v2.CenterCrop(SIZE)]
-        )
+        self.augment = augment
         scale = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
-        self.transform = v2.Compose([*crop, *scale])
+        self._at_random = v2.Compose([v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip(), *scale])
+        self._central = v2.Compose([v2.Resize(256), v2.CenterCrop(SIZE), *scale])
 
     def picture(self, i: int) -> tuple[Any, int]:
         """The image and its class."""
@@ -149,14 +140,14 @@ class _Images(Dataset):
         picture, label = self.picture(i)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self.seed + i) % 2**63)
-            return self.transform(picture.convert("RGB")), label
+            return (self._at_random if self.augment else self._central)(picture.convert("RGB")), label
 
 
 class _Folders(_Images):
-    def __init__(self, folder: Path, training: bool) -> None:
+    def __init__(self, folder: Path, augment: bool) -> None:
         from torchvision.datasets import ImageFolder
 
-        super().__init__(training)
+        super().__init__(augment)
         try:
             self.tree = ImageFolder(str(folder))
         except FileNotFoundError as error:
@@ -170,10 +161,10 @@ class _Folders(_Images):
 
 
 class _Parquet(_Images):
-    def __init__(self, files: list[Path], training: bool) -> None:
+    def __init__(self, files: list[Path], augment: bool) -> None:
         from datasets import Image, load_dataset
 
-        super().__init__(training)
+        super().__init__(augment)
         rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
         self.rows = rows.cast_column("image", Image(decode=False))
 

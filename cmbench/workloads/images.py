@@ -1,20 +1,51 @@
-"""Image classification on tensors that live on the device."""
+"""Image classification: the loss of any of it, and data sets that live on the device as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import ACCURACY, Evaluation, Workload
+from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Share, Workload
+
+Augmentation = Callable[[Tensor, Tensor], Tensor]
+"""Changes a batch of images; the other argument (B,) says which images of the epoch, counted in its order, they are."""
+
+VALID_BATCH = 1000
+SPLIT_SEED = 0
 
 
-class ImageClassification(Workload):
-    """Images (N, C, H, W) and labels (N,), in one tensor each per split; a subclass loads them and names the model."""
+def stratified_split(labels: np.ndarray, valid: int | float) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the training and of the `valid` validation images, the same for every seed of a run."""
+    from sklearn.model_selection import train_test_split
+
+    return tuple(train_test_split(np.arange(len(labels)), test_size=valid, stratify=labels, random_state=SPLIT_SEED))
+
+
+class Classification(Workload):
+    """Batches of images (B, C, H, W) with their classes (B,), and the cross-entropy."""
 
     metric = ACCURACY
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """What the model says of the images, (B, classes)."""
+        return model(images)
+
+    def loss(self, model: nn.Module, batch: Batch, carry: None) -> tuple[Tensor, None]:
+        return F.cross_entropy(self.logits(model, batch.inputs), batch.targets), None
+
+    def score(self, model: nn.Module, batch: Batch, carry: None) -> tuple[Tensor, None]:
+        logits = self.logits(model, batch.inputs)
+        loss = F.cross_entropy(logits, batch.targets, reduction="sum")
+        return torch.stack([loss.float(), (logits.argmax(1) == batch.targets).sum().float()]), None
+
+
+class ImageClassification(Classification):
+    """Images (N, C, H, W) and labels (N,), in one tensor each per split; a subclass loads them and names the model."""
+
     train_images: Tensor
     train_labels: Tensor
     valid_images: Tensor
@@ -24,26 +55,30 @@ class ImageClassification(Workload):
         """What the model is given for `images` as they are kept."""
         return images
 
+    def augmentation(self, count: int, order: torch.Generator) -> Augmentation | None:
+        """How an epoch of `count` training images is changed at random; None where it is not."""
+        return None
+
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-len(self.train_labels) // batch_size)
 
-    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        permutation = torch.randperm(len(self.train_labels), generator=order).to(self.train_labels.device)
-        for chosen in permutation.split(batch_size)[start:]:
-            yield self.inputs(self.train_images[chosen]), self.train_labels[chosen]
+    def batches(
+        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
+        count, device = len(self.train_labels), self.train_labels.device
+        permutation = torch.randperm(count, generator=order).to(device)
+        # All of the epoch's chances are drawn at once, so that an epoch taken up in the middle has the same.
+        change = self.augmentation(count, order) if augment else None
+        places = torch.arange(count, device=device)
+        for first in range(start * batch_size, count, batch_size):
+            last = min(first + batch_size, count)
+            chosen = share.of(permutation[first:last])
+            images = self.train_images[chosen]
+            if change is not None:
+                images = change(images, share.of(places[first:last]))
+            yield Batch(self.inputs(images), self.train_labels[chosen], last - first)
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: None) -> tuple[Tensor, None]:
-        images, labels = batch
-        return F.cross_entropy(model(images), labels), None
-
-    @torch.no_grad()
-    def evaluate(self, model: nn.Module) -> Evaluation:
-        model.eval()
-        loss = correct = torch.zeros((), device=self.valid_labels.device)
-        for images, labels in zip(self.valid_images.split(1000), self.valid_labels.split(1000), strict=True):
-            logits = model(self.inputs(images))
-            loss = loss + F.cross_entropy(logits, labels, reduction="sum")
-            correct = correct + (logits.argmax(1) == labels).sum()
-        model.train()
-        total = len(self.valid_labels)
-        return Evaluation((loss / total).item(), 100 * correct.item() / total)
+    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
+        pairs = zip(self.valid_images.split(VALID_BATCH), self.valid_labels.split(VALID_BATCH), strict=True)
+        for images, labels in pairs:
+            yield Batch(self.inputs(share.of(images)), share.of(labels), len(labels))

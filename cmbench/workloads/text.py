@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import PERPLEXITY, Evaluation, Workload
+from cmbench.workloads.base import PERPLEXITY, WHOLE, Batch, Share, Workload
 
 UNROLL = 35
 """Tokens that the gradient goes back through."""
@@ -42,6 +41,7 @@ class LanguageModelling(Workload):
     """Two streams of token numbers; a subclass loads them and says how large the vocabulary is."""
 
     metric = PERPLEXITY
+    dim = 1
     width = 50
     vocabulary_size: int
     train_tokens: Tensor
@@ -53,31 +53,28 @@ class LanguageModelling(Workload):
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-(len(self.train_tokens) // batch_size - 1) // UNROLL)
 
-    def batches(self, batch_size: int, order: torch.Generator, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
         """Windows of the text in its own order: the state is carried, so there is nothing to shuffle."""
-        yield from _windows(columns(self.train_tokens, batch_size), start)
+        yield from _windows(columns(self.train_tokens, batch_size), share, start)
 
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor], carry: Carry) -> tuple[Tensor, Carry]:
-        inputs, targets = batch
-        logits, carry = model(inputs, carry)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
+        yield from _windows(columns(self.valid_tokens, EVALUATION_COLUMNS), share)
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        logits, carry = model(batch.inputs, carry)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
         return loss, tuple(state.detach() for state in carry)
 
-    @torch.no_grad()
-    def evaluate(self, model: nn.Module) -> Evaluation:
-        model.eval()
-        total = torch.zeros((), device=self.valid_tokens.device)
-        count, carry = 0, None
-        for inputs, targets in _windows(columns(self.valid_tokens, EVALUATION_COLUMNS)):
-            logits, carry = model(inputs, carry)
-            total = total + F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
-            count += targets.numel()
-        model.train()
-        loss = total.item() / count
-        return Evaluation(loss, math.exp(loss) if loss < 700 else math.inf)
+    def score(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        logits, carry = model(batch.inputs, carry)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+        return torch.stack([loss.float(), (logits.argmax(-1) == batch.targets).sum().float()]), carry
 
 
-def _windows(text: Tensor, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def _windows(text: Tensor, share: Share, start: int = 0) -> Iterator[Batch]:
+    own = share.of(text, 1)
     for first in range(start * UNROLL, len(text) - 1, UNROLL):
         last = min(first + UNROLL, len(text) - 1)
-        yield text[first:last], text[first + 1 : last + 1]
+        yield Batch(own[first:last], own[first + 1 : last + 1], (last - first) * text.shape[1])

@@ -14,6 +14,7 @@ from torchvision.transforms import functional as transforms
 
 from cmbench.errors import UserError
 from cmbench.training.seeding import generator
+from cmbench.workloads.base import Batch
 from cmbench.workloads.cifar import crop_and_flip
 from cmbench.workloads.registry import WORKLOADS, get_workload
 
@@ -73,7 +74,7 @@ def test_fashion_mnist_is_split_into_50_000_and_10_000_of_every_class(clothes):
     assert torch.bincount(workload.train_labels).tolist() == [5000] * 10
     assert torch.bincount(workload.valid_labels).tolist() == [1000] * 10
     assert workload.train_images.dtype == torch.uint8
-    for images, labels in workload.batches(200, generator(0, "order", 0)):
+    for images, labels, _ in workload.batches(200, generator(0, "order", 0)):
         torch.testing.assert_close(images[:, 0, 12, 5], (labels * 25 / 255 - 0.286) / 0.353)
         break
 
@@ -184,7 +185,7 @@ def test_cifar_is_split_augmented_and_trained_on(name, classes, tmp_path):
     red = first[0][:, 0, 16, 16] * workload.deviation[0] + workload.mean[0]
     torch.testing.assert_close(red * 255, first[1].float(), atol=1e-3, rtol=1e-3)
     model = workload.model()
-    loss, _ = workload.loss(model, (first[0][:4], first[1][:4]), None)
+    loss, _ = workload.loss(model, Batch(first[0][:4], first[1][:4], 4), None)
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
     (tmp_path / workload.folder / workload.files[0]).write_bytes(b"no pickle")

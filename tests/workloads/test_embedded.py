@@ -7,10 +7,13 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from cmbench.errors import UserError
 from cmbench.training.seeding import generator
+from cmbench.workloads.base import Share
 from cmbench.workloads.registry import get_workload
 from cmbench.workloads.text import UNROLL
 
@@ -50,7 +53,7 @@ def test_an_epoch_is_every_example_once_in_the_generators_order(digits):
 
     batches = epoch(0)
     assert len(batches) == digits.steps_per_epoch(64) == math.ceil(1437 / 64)
-    seen = torch.cat([images for images, _ in batches]).view(-1, 64)
+    seen = torch.cat([batch.inputs for batch in batches]).view(-1, 64)
     assert sorted(map(tuple, seen.tolist())) == sorted(map(tuple, digits.train_images.view(-1, 64).tolist()))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(batches[5:], epoch(0, 5), strict=True))
     assert not torch.equal(batches[0][0], epoch(1)[0][0])
@@ -83,19 +86,20 @@ def test_pydoc_reads_the_reference_word_by_word(pydoc):
 def test_text_batches_follow_each_other_and_predict_the_next_word(pydoc):
     batches = list(pydoc.batches(20, generator(0, "order", 0)))
     assert len(batches) == pydoc.steps_per_epoch(20)
-    inputs = torch.cat([a for a, _ in batches])
-    targets = torch.cat([b for _, b in batches])
+    inputs = torch.cat([batch.inputs for batch in batches])
+    targets = torch.cat([batch.targets for batch in batches])
     assert torch.equal(inputs[1:], targets[:-1])
     column = len(pydoc.train_tokens) // 20
     assert torch.equal(inputs[:, 3], pydoc.train_tokens[3 * column : 4 * column - 1])
-    assert all(len(a) == UNROLL for a, _ in batches[:-1])
+    assert all(len(batch.inputs) == UNROLL for batch in batches[:-1])
 
 
 def test_the_state_carried_between_batches_is_the_texts_own(pydoc):
     model = pydoc.model()
-    (first, _), (second, targets) = list(pydoc.batches(20, generator(0)))[:2]
-    _, carry = pydoc.loss(model, (first, first), None)
-    loss, _ = pydoc.loss(model, (second, targets), carry)
+    before, batch = list(pydoc.batches(20, generator(0)))[:2]
+    first, second, targets = before.inputs, batch.inputs, batch.targets
+    _, carry = pydoc.loss(model, before, None)
+    loss, _ = pydoc.loss(model, batch, carry)
     logits, _ = model(torch.cat([first, second]))
     whole = torch.nn.functional.cross_entropy(logits[len(first) :].flatten(0, 1), targets.flatten())
     torch.testing.assert_close(loss, whole)
@@ -108,3 +112,29 @@ def test_perplexity_of_a_uniform_guess_is_the_vocabulary(pydoc):
         for parameter in model.decoder.parameters():
             parameter.zero_()
     assert pydoc.evaluate(model).metric == pytest.approx(pydoc.vocabulary_size, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["digits", "pydoc"])
+@given(size=st.integers(1, 5), batch_size=st.integers(5, 70), parts=st.integers(1, 4))
+@settings(max_examples=10, deadline=None)
+def test_the_shares_of_a_batch_and_their_parts_make_it_up(name, size, batch_size, parts, request):
+    workload = request.getfixturevalue(name)
+    batches = [
+        next(workload.batches(batch_size, generator(0, "order", 0), 3, Share(rank, size))) for rank in range(size)
+    ]
+    whole = next(workload.batches(batch_size, generator(0, "order", 0), 3))
+    assert {batch.whole for batch in batches} == {whole.targets.numel()}
+    pieces = [piece for batch in batches for piece in batch.split(parts, workload.dim)]
+    assert torch.equal(torch.cat([piece.inputs for piece in pieces], workload.dim), whole.inputs)
+    assert torch.equal(torch.cat([piece.targets for piece in pieces], workload.dim), whole.targets)
+
+
+@pytest.mark.parametrize("name", ["digits", "pydoc"])
+def test_processes_evaluate_together_what_one_evaluates(name, request):
+    workload = request.getfixturevalue(name)
+    model, found = workload.model(), []
+    for rank in range(3):
+        workload.evaluate(model, Share(rank, 3), lambda sums: found.append(sums) or sums)
+    together = workload.evaluate(model, total=lambda sums: sum(found))
+    alone = workload.evaluate(model)
+    assert (together.loss, together.metric) == pytest.approx((alone.loss, alone.metric), rel=1e-5)
