@@ -55,7 +55,7 @@ def train(
             loaded = True
         (spec,) = members
         files = lambda suffix: store.path(spec, suffix)  # noqa: E731
-        return [run_training(spec, workload, target, files, force=force, progress=narrator.progress)]
+        return [run_training(spec, workload, target, files, force=force, observer=narrator)]
 
     with Narrator(quiet=quiet) as narrator:
         outcome = execute(specs, store, run, force=force, device=str(target), listener=narrator)

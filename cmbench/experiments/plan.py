@@ -18,6 +18,7 @@ from cmbench.experiments.settings import (
     EscapeSuite,
     Frozen,
     Kind,
+    TelemetrySettings,
     ToySettings,
     TrainSettings,
 )
@@ -25,7 +26,7 @@ from cmbench.experiments.suite import ResolvedSuite
 
 
 class RunSpec(Frozen):
-    """Everything that determines a run's outcome, and the suite and checkpoint settings, which do not."""
+    """Everything that determines a run's outcome, and the suite, checkpoint and telemetry settings, which do not."""
 
     kind: Kind
     suite: SuiteReference
@@ -35,11 +36,13 @@ class RunSpec(Frozen):
     data: str | None = None
     """Fingerprint of the data set."""
     checkpoint: CheckpointSettings | None = None
+    telemetry: TelemetrySettings | None = None
 
     @cached_property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of what determines the outcome."""
-        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint"})
+        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint", "telemetry"})
+        identity["settings"] = self.settings.document()
         if self.optimizer:
             del identity["optimizer"]["label"]
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
@@ -59,7 +62,7 @@ class RunSpec(Frozen):
 
     def settings_document(self) -> dict[str, Any]:
         """The settings as they stand in the result's JSON."""
-        return self.settings.model_dump(mode="json") | ({"data": self.data} if self.data else {})
+        return self.settings.document() | ({"data": self.data} if self.data else {})
 
 
 def narrow(settings: Frozen, target: type[Frozen], **overrides: Any) -> Frozen:
@@ -89,6 +92,7 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
             settings=settings,
             data=data,
             checkpoint=suite.settings.checkpoint,
+            telemetry=suite.settings.telemetry,
         )
         for seed in (range(suite.settings.seeds) if seeds is None else seeds)
         for optimizer in optimizers

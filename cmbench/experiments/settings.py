@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,6 +16,17 @@ class Frozen(BaseModel):
     """Immutable, strict about unknown keys, and without silent conversions from strings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    unless_default: ClassVar[tuple[str, ...]] = ()
+    """Fields that stand in a run's identity and result only where they are set: no other run changes by them."""
+
+    def document(self) -> dict[str, Any]:
+        """The settings as they stand in a run's identity and in its result."""
+        document = self.model_dump(mode="json")
+        for name in self.unless_default:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del document[name]
+        return document
 
     @field_validator("*", mode="before")
     @classmethod
@@ -60,6 +71,17 @@ class CheckpointSettings(Frozen):
     """How often a training run saves what it needs to go on after being killed. No part of a run's identity."""
 
     every_steps: int = Field(500, ge=1)
+    every_minutes: float | None = Field(None, gt=0)
+    keep_best: bool = Field(True, description="also the weights of the best epoch")
+
+
+class TelemetrySettings(Frozen):
+    """What is recorded per epoch besides what always is. No part of a run's identity, and at no cost when off."""
+
+    gradient_norm: bool = Field(False, description="mean norm of the gradients that the steps were made with")
+    buffer: bool = Field(False, description="variance and agreement of the buffer's entries, and how many it accepted")
+    sharpness_every: int | None = Field(None, ge=1, description="epochs between measurements of the top eigenvalue")
+    sharpness_examples: int = Field(500, ge=1, description="training examples that it is measured on")
 
 
 class PaperReference(Frozen):
@@ -78,6 +100,18 @@ class TrainSettings(Frozen):
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
     loss_bound: float = Field(1e6, gt=0, description="a training loss above it (or NaN, inf) ends the run as diverged")
+    max_steps: int | None = Field(None, ge=1, description="the run ends after so many steps, if not before")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward pass, by autocast")
+    channels_last: bool = Field(False, description="images and convolutions in that memory format")
+    compile: bool = Field(False, description="the model, by torch.compile")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of a gradient")
+    accumulate: int = Field(1, ge=1, description="parts that a batch is computed in")
+    parallel: Literal["ddp", "fsdp"] = Field("ddp", description="how several processes share the model")
+
+    unless_default: ClassVar = (
+        *("max_steps", "precision", "channels_last", "compile"),
+        *("clip_norm", "accumulate", "parallel"),
+    )
 
 
 class LandscapeSettings(Frozen):
@@ -157,6 +191,7 @@ class TrainSuite(TrainSettings, SuiteBase):
     kind: Literal["train"]
     seeds: int = Field(1, ge=1)
     checkpoint: CheckpointSettings = CheckpointSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 class _Surfaces(SuiteBase):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,16 +20,17 @@ from torch.optim import Optimizer
 
 from cmbench.experiments.execute import Measurement
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.result import Cost
-from cmbench.optim import create_optimizer, get_info
+from cmbench.experiments.result import Cost, Status
+from cmbench.experiments.settings import TelemetrySettings
+from cmbench.optim import get_info
+from cmbench.optim.sharded import local
 from cmbench.training import checkpoint
 from cmbench.training.interrupt import Interruptible
-from cmbench.training.seeding import generator, stream
+from cmbench.training.learner import Learner
+from cmbench.training.processes import ALONE, Processes
+from cmbench.training.readout import Readout
+from cmbench.training.seeding import generator
 from cmbench.workloads.base import Workload
-
-READ_EVERY_STEPS = 100
-"""Losses stay on the device for at most so many steps: reading one makes the host wait for the device."""
-READ_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,27 @@ class Progress:
     metric: float | None
 
 
+class Observer:
+    """Hears how a run goes on; this one stays silent."""
+
+    def progress(self, now: Progress) -> None:
+        """About twice a second."""
+
+    def epoch_done(self, step: int, values: Mapping[str, float | None]) -> None:
+        """An epoch has ended after `step` steps; `values` is what it adds to the run's curves."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Something to be measured at the end of every so many epochs; `measure` gets the model and what it is trained on.
+
+    Whatever it does to the generators of random numbers is undone.
+    """
+
+    every_epochs: int
+    measure: Callable[[nn.Module, Workload], float]
+
+
 @dataclass
 class Position:
     """Everything that changes during a run besides tensors: what a checkpoint keeps beside them."""
@@ -54,9 +77,9 @@ class Position:
     best_epoch: int = 0
     wall_seconds: float = 0.0
     evaluation_seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    """Training losses of this epoch's steps."""
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    rows: list[list[float]] = field(default_factory=list)
+    """Loss, and gradient norm where it is recorded, of this epoch's steps."""
+    curves: dict[str, list[float | None]] = field(default_factory=dict)
 
 
 @cache
@@ -73,165 +96,161 @@ def train(
     device: torch.device,
     files: Callable[[str], Path],
     *,
+    processes: Processes = ALONE,
     force: bool = False,
-    progress: Callable[[Progress], None] = lambda progress: None,
+    observer: Observer = Observer(),
+    gauges: Mapping[str, Gauge] = MappingProxyType({}),
 ) -> Measurement:
     """Runs `spec` to its end, or on from the checkpoint of a run that was stopped (unless `force`).
 
     `workload` has been loaded onto `device`. `files` gives the path of this run's file with a suffix; the weights
-    that the run ends with are left at `files(".pt")`.
+    that the run ends with are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`.
     """
     _warm_up()
-    settings, metric = spec.settings, workload.metric
-    name, hyperparameters = spec.optimizer.name, spec.optimizer.hyperparameters
-    with torch.random.fork_rng():
-        torch.manual_seed(stream(spec.seed, "weights"))
-        model = workload.model().to(device)
-    torch.manual_seed(stream(spec.seed, "noise"))
-    start = copy.deepcopy([p.detach() for p in model.parameters()])
-    optimizer = create_optimizer(name, model.parameters(), **hyperparameters)
-    position, carry = Position(), None
+    settings, metric, tasks = spec.settings, workload.metric, workload.tasks
+    telemetry = spec.telemetry or TelemetrySettings()
+    learner = Learner(spec, workload, device, processes)
+    position, carries = Position(), None
+    threads = torch.get_num_threads()
 
-    resume, every = files(checkpoint.RESUME), spec.checkpoint.every_steps
-    if force:
+    resume = files(checkpoint.RESUME)
+    if force and processes.leads:
         resume.unlink(missing_ok=True)
-    if resume.exists():
-        saved = checkpoint.load(resume)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        torch.set_rng_state(saved["random"])
-        carry = _to(saved["carry"], device)
-        position = Position(**saved["position"])
+    if processes.told(resume.exists()):
+        saved = checkpoint.load(resume, processes.size)
+        learner.load(saved["learner"])
+        own = saved["processes"][processes.rank]
+        checkpoint.set_random_state(own["random"], device)
+        carries, position = own["carries"], Position(**saved["position"])
+        # How many threads compute a sum decides its last bits: this run goes on with those that it began with.
+        torch.set_num_threads(saved["threads"])
+    seen = sum(position.curves.get("buffer_accepted", []))
 
     def save() -> None:
         position.wall_seconds = earlier + time.perf_counter() - began
-        checkpoint.save(
-            resume,
-            {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "random": torch.get_rng_state(),
-                "carry": carry,
-                "position": asdict(position),
-            },
-        )
+        own = processes.gather({"carries": carries, "random": checkpoint.random_state(device)})
+        content = {"learner": learner.state(), "processes": own, "position": asdict(position)}
+        if processes.leads:
+            checkpoint.save(resume, content | {"threads": torch.get_num_threads()})
+        readout.saved()
 
-    def measurement(status: str, **also: Any) -> Measurement:
-        return _measure(position, metric.name, optimizer, name, device, status, **also)
+    def keep_weights(suffix: str) -> None:
+        weights = learner.weights()
+        if processes.leads:
+            checkpoint.save(files(suffix), {"model": weights, "run": spec.id, "epoch": position.epoch})
 
-    per_epoch = workload.steps_per_epoch(settings.batch_size)
-    unread: list[Tensor] = []
-    began = last_read = time.perf_counter()
+    def measurement(status: Status, **also: Any) -> Measurement:
+        torch.set_num_threads(threads)
+        return _measure(position, workload, learner, spec.optimizer.name, status, **also)
+
+    steps = [task.steps_per_epoch(settings.batch_size) for task in tasks]
+    total_epochs = settings.epochs * len(tasks)
+    total_steps = min(settings.epochs * sum(steps), settings.max_steps or sys.maxsize)
+    readout = Readout(processes, device, spec.checkpoint.every_minutes)
+    began = time.perf_counter()
     earlier = position.wall_seconds
 
-    def read() -> int | None:
-        """Reads the losses that are still on the device; returns the first step that diverged, counted from 1."""
-        nonlocal last_read
-        values = torch.stack(unread).tolist() if unread else []
-        unread.clear()
-        last_read = time.perf_counter()
-        first = position.step - len(values) + 1
-        position.losses += values
-        if values:
-            last = position.curves.get(f"val_{metric.name}", [None])[-1]
-            progress(
-                Progress(position.step, per_epoch * settings.epochs, position.epoch, settings.epochs, values[-1], last)
-            )
-        return next((first + i for i, v in enumerate(values) if not abs(v) <= settings.loss_bound), None)
-
     with Interruptible() as interrupt:
-        for epoch in range(position.epoch, settings.epochs):
-            for group in optimizer.param_groups:
-                group["lr"] = hyperparameters["lr"] * settings.schedule.factor(epoch)
+        for epoch in range(position.epoch, total_epochs):
+            which, epoch_of_task = divmod(epoch, settings.epochs)
+            task = tasks[which]
+            learner.set_lr(settings.schedule.factor(epoch_of_task))
             order = generator(spec.seed, "order", epoch)
-            for batch in workload.batches(settings.batch_size, order, position.step_in_epoch):
-                carries = []
-
-                def closure(batch: Any = batch, carry: Any = carry, carries: list = carries) -> Tensor:
-                    optimizer.zero_grad()
-                    loss, after = workload.loss(model, batch, carry)
-                    loss.backward()
-                    carries.append(after)
-                    return loss
-
-                unread.append(optimizer.step(closure).detach())
-                carry = carries[0]  # a probe evaluates twice; the text goes on from where it was read at θ
+            batches = task.batches(settings.batch_size, order, position.step_in_epoch, processes.share)
+            for batch in islice(batches, total_steps - position.step):
+                loss, carries = learner.step(task, batch, carries)
+                readout.add(torch.stack([loss, learner.gradient_norm()] if telemetry.gradient_norm else [loss]))
                 position.step += 1
                 position.step_in_epoch += 1
 
-                due = position.step % every == 0 or interrupt.requested
-                late = time.perf_counter() - last_read > READ_EVERY_SECONDS
-                if due or late or len(unread) >= READ_EVERY_STEPS or position.step_in_epoch == per_epoch:
-                    diverged = read()
-                    if diverged is not None:
+                due = position.step % spec.checkpoint.every_steps == 0
+                ends = position.step_in_epoch == steps[which] or position.step == total_steps
+                if not (due or ends or readout.is_time):
+                    continue
+                reading = readout.read(interrupt.requested)
+                position.rows += reading.rows
+                losses = [row[0] for row in reading.rows]
+                last = position.curves.get(f"val_{metric.name}", [None])[-1]
+                observer.progress(Progress(position.step, total_steps, epoch, total_epochs, losses[-1], last))
+                for step, value in enumerate(losses, position.step - len(losses) + 1):
+                    if not abs(value) <= settings.loss_bound:
                         position.wall_seconds = earlier + time.perf_counter() - began
-                        resume.unlink(missing_ok=True)
-                        value = position.losses[diverged - position.step - 1]
-                        error = f"training loss {value:g} at step {diverged}"
-                        return measurement("diverged", diverged_step=diverged, error=error)
-                if due:
+                        if processes.leads:
+                            resume.unlink(missing_ok=True)
+                        error = f"training loss {value:g} at step {step}"
+                        return measurement("diverged", diverged_step=step, error=error)
+                if due or reading.checkpoint or reading.interrupted:
                     save()
-                if interrupt.requested:
+                if reading.interrupted:
                     return measurement("interrupted", error=f"interrupted at step {position.step}")
 
             before = time.perf_counter()
-            evaluation = workload.evaluate(model)
-            position.evaluation_seconds += time.perf_counter() - before
-            if position.best is None or metric.better(evaluation.metric, position.best):
-                position.best, position.best_epoch = evaluation.metric, epoch + 1
-            for key, value in {
+            evaluation = learner.evaluate(task)
+            values: dict[str, float | None] = {
                 "epoch": epoch + 1,
-                "train_loss": math.fsum(position.losses) / len(position.losses),
+                **({"task": which + 1} if len(tasks) > 1 else {}),
+                "train_loss": _mean(row[0] for row in position.rows),
                 "val_loss": evaluation.loss,
                 f"val_{metric.name}": evaluation.metric,
-                "lr": optimizer.param_groups[0]["lr"],
-                "distance": _distance(model, start),
-            }.items():
+                "lr": learner.optimizer.param_groups[0]["lr"],
+                "distance": learner.distance(),
+            }
+            if telemetry.gradient_norm:
+                values["gradient_norm"] = _mean(row[1] for row in position.rows)
+            if telemetry.buffer and (stats := learner.buffer_stats()):
+                values |= {"buffer_variance": stats.variance, "buffer_cosine_similarity": stats.cosine_similarity}
+                # Since its checkpoint a buffer has counted from the beginning.
+                values["buffer_accepted"], seen = stats.accepted - seen, 0
+            for name, gauge in gauges.items():
+                with torch.random.fork_rng():
+                    due = (epoch + 1) % gauge.every_epochs == 0
+                    values[name] = gauge.measure(learner.model, task) if due else None
+            for key, value in values.items():
                 position.curves.setdefault(key, []).append(value)
-            position.epoch, position.step_in_epoch, carry = epoch + 1, 0, None
-            position.losses = []
+            position.epoch, position.step_in_epoch, position.rows, carries = epoch + 1, 0, [], None
+            if position.best is None or metric.better(evaluation.metric, position.best):
+                position.best, position.best_epoch = evaluation.metric, epoch + 1
+                if spec.checkpoint.keep_best and len(tasks) == 1:
+                    keep_weights(checkpoint.BEST)
+            position.evaluation_seconds += time.perf_counter() - before
+            observer.epoch_done(position.step, values)
+            if position.step == total_steps:
+                break
 
     position.wall_seconds = earlier + time.perf_counter() - began
-    checkpoint.save(files(checkpoint.WEIGHTS), {"model": model.state_dict(), "run": spec.id})
-    resume.unlink(missing_ok=True)
+    keep_weights(checkpoint.WEIGHTS)
+    if processes.leads:
+        resume.unlink(missing_ok=True)
     return measurement("completed")
 
 
-def _to(carry: Any, device: torch.device) -> Any:
-    return carry if carry is None else tuple(state.to(device) for state in carry)
-
-
-def _distance(model: nn.Module, start: list[Tensor]) -> float:
-    """‖θ − θ₀‖₂ over all parameters."""
-    gaps = [torch.linalg.vector_norm(p.detach() - s) for p, s in zip(model.parameters(), start, strict=True)]
-    return torch.linalg.vector_norm(torch.stack(gaps)).item()
+def _mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return math.fsum(known) / len(known)
 
 
 def _measure(
-    position: Position,
-    metric: str,
-    optimizer: Optimizer,
-    name: str,
-    device: torch.device,
-    status: str,
-    **also: Any,
+    position: Position, workload: Workload, learner: Learner, name: str, status: Status, **also: Any
 ) -> Measurement:
-    curves, metrics = position.curves, {}
+    curves, metric = position.curves, workload.metric.name
+    metrics: dict[str, float | None] = {}
     if curves:
-        metrics = {
-            f"val_{metric}_best": position.best,
-            f"val_{metric}_final": curves[f"val_{metric}"][-1],
-            "train_loss_final": curves["train_loss"][-1],
-            "distance": curves["distance"][-1],
-            "epoch_best": position.best_epoch,
-        }
+        metrics = {"train_loss_final": curves["train_loss"][-1], "distance": curves["distance"][-1]}
+        validation = curves[f"val_{metric}"]
+        if len(workload.tasks) > 1:
+            # What the model was worth on each task at the end of its training on it (section 5.4).
+            at_end = dict(zip(curves["task"], validation, strict=True))
+            metrics[f"learning_{metric}"] = _mean(at_end.values())
+        else:
+            metrics |= {f"val_{metric}_best": position.best, f"val_{metric}_final": validation[-1]}
+            metrics["epoch_best"] = position.best_epoch
     cost = Cost(
         wall_seconds=position.wall_seconds,
         evaluation_seconds=position.evaluation_seconds,
         steps=position.step,
         gradient_evaluations=position.step * get_info(name).gradient_evaluations,
-        peak_memory_bytes=_peak_memory(device),
-        optimizer_state_bytes=state_bytes(optimizer),
+        peak_memory_bytes=_peak_memory(learner.device),
+        optimizer_state_bytes=state_bytes(learner.optimizer),
     )
     return Measurement(status, metrics=metrics, curves=curves, cost=cost, **also)
 
@@ -245,8 +264,11 @@ def _peak_memory(device: torch.device) -> int:
 
 
 def state_bytes(optimizer: Optimizer) -> int:
-    """Bytes of all tensors in the optimizer's state; one that several parameters share counts once."""
+    """Bytes of all tensors in the optimizer's state, in this process; one that several parameters share counts once."""
     tensors = {
-        id(value): value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
+        id(value): local(value)
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
     }
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

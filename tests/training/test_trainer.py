@@ -10,7 +10,7 @@ from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.training import trainer as trainer_module
 from cmbench.training.seeding import generator, stream
-from cmbench.training.trainer import train
+from cmbench.training.trainer import Observer, train
 from cmbench.workloads.registry import get_workload
 
 CPU = torch.device("cpu")
@@ -115,7 +115,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
     assert (resumed.metrics, resumed.curves) == (whole.metrics, whole.curves)
     ends = [torch.load(tmp_path / f"{run}.pt", weights_only=True)["model"] for run in ("whole", "cut")]
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.pt", "whole.pt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.best.pt", "cut.pt", "whole.best.pt", "whole.pt"]
 
 
 class Shorter:
@@ -166,10 +166,21 @@ def test_a_broken_checkpoint_is_named_and_force_ignores_it(workloads, files):
     assert train(spec, workloads["digits"], CPU, files, force=True).status == "completed"
 
 
-def test_progress_reports_where_the_run_is(workloads, files, monkeypatch):
-    monkeypatch.setattr(trainer_module, "READ_EVERY_STEPS", 10)
-    heard = []
-    train(spec_for("digits", "adam", "epochs=2"), workloads["digits"], CPU, files, progress=heard.append)
+def test_progress_reports_where_the_run_is(workloads, files):
+    heard, ends = [], []
+
+    class Listening(Observer):
+        def progress(self, now):
+            heard.append(now)
+
+        def epoch_done(self, step, values):
+            ends.append((step, values))
+
+    spec = spec_for("digits", "adam", "epochs=2")
+    curves = train(spec, workloads["digits"], CPU, files, observer=Listening()).curves
+    assert [(step, values["val_accuracy"]) for step, values in ends] == list(
+        zip((23, 46), curves["val_accuracy"], strict=True)
+    )
     assert heard[-1].step == heard[-1].total_steps == 46
     assert [p.step for p in heard] == sorted({p.step for p in heard})
     assert heard[0].metric is None

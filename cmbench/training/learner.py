@@ -1,0 +1,207 @@
+"""A model that is being trained: how one step of it is made, and the state that must outlive the process."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cmbench.errors import UserError
+from cmbench.experiments.plan import RunSpec
+from cmbench.optim import create_optimizer, get_info
+from cmbench.optim.sharded import local, norms_over_shards
+from cmbench.optim.stats import BufferStats
+from cmbench.training.processes import Processes
+from cmbench.training.seeding import stream
+from cmbench.workloads.base import Batch, Evaluation, Workload
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Learner:
+    """Model and optimizer of a run on `device`, with its precision, layout, compilation and distribution.
+
+    Raises `UserError` for settings that do not go together.
+    """
+
+    def __init__(self, spec: RunSpec, workload: Workload, device: torch.device, processes: Processes) -> None:
+        self.settings, self.device, self.processes = spec.settings, device, processes
+        self._hyperparameters = spec.optimizer.hyperparameters
+        self._probed = bool(get_info(spec.optimizer.name).probe.key)
+        self._sharded = processes.size > 1 and self.settings.parallel == "fsdp"
+        self._check()
+        with torch.random.fork_rng():
+            torch.manual_seed(stream(spec.seed, "weights"))
+            model = workload.model().to(device)
+        torch.manual_seed(stream(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
+        if self.settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        if processes.size > 1 and device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        if self.settings.compile:
+            model.compile()
+        self.model = self.network = model
+        if self._sharded:
+            from torch.distributed.fsdp import fully_shard
+
+            for child in model.children():
+                if any(True for _ in child.parameters()):
+                    fully_shard(child)
+            fully_shard(model)
+        elif processes.size > 1:
+            self.network = DistributedDataParallel(model)
+        self.parameters = list(model.parameters())
+        self.start = [local(p.detach()).clone() for p in self.parameters]
+        self.optimizer = create_optimizer(spec.optimizer.name, self.parameters, **self._hyperparameters)
+        self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
+
+    def _check(self) -> None:
+        settings = self.settings
+        if settings.precision == "fp16" and (self._sharded or (self._probed and settings.clip_norm)):
+            what = "parallel fsdp" if self._sharded else "clip_norm and a probe (sam, meg)"
+            raise UserError(f"precision fp16 does not go with {what}: accepted: bf16, fp32")
+
+    def set_lr(self, factor: float) -> None:
+        """Sets the learning rate to `factor` times the run's."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._hyperparameters["lr"] * factor
+
+    def _autocast(self) -> AbstractContextManager:
+        dtype = _DTYPES.get(self.settings.precision)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def _laid_out(self, batch: Batch) -> Batch:
+        if self.settings.channels_last and batch.inputs.dim() == 4:
+            return batch._replace(inputs=batch.inputs.contiguous(memory_format=torch.channels_last))
+        return batch
+
+    def _parts(self, batch: Batch, dim: int) -> list[Batch]:
+        """What gradients are accumulated over."""
+        parts = self._laid_out(batch).split(self.settings.accumulate, dim)
+        kept = [part for part in parts if part.targets.numel()]
+        if len(kept) < len(parts) and self.processes.size > 1:
+            wanted = self.processes.size * self.settings.accumulate
+            raise UserError(
+                f"batch_size {self.settings.batch_size}: an epoch's last batch is too small to be cut into {wanted} "
+                f"({self.processes.size} processes, accumulate {self.settings.accumulate})"
+            )
+        return kept
+
+    def step(self, task: Workload, batch: Batch, carries: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        """One step of the optimizer; returns the loss before it, on the device, and what the batch leaves.
+
+        The loss is this process's part: its mean over the processes is the mean over the batch.
+        """
+        parts = self._parts(batch, task.dim)
+        carries = carries or [None] * len(parts)
+        left: list[Any] = []
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad()
+            total: Any = 0
+            for i, (part, carry) in enumerate(zip(parts, carries, strict=True)):
+                with self._without_communication(unless=i == len(parts) - 1):
+                    with self._autocast():
+                        loss, after = task.loss(self.network, part, carry)
+                    # Processes are averaged, parts are added: together they give the mean over the whole batch.
+                    weight = part.targets.numel() * self.processes.size / part.whole
+                    loss = loss if weight == 1 else loss * weight
+                    (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+                total = total + loss.detach()
+                left.append(after)
+            if self.scaler is None:
+                self._clip()
+            return total
+
+        loss = self._stepped(closure)
+        # A probe evaluates twice; the text goes on from where it was read at θ.
+        return loss, left[: len(parts)]
+
+    def _stepped(self, closure: Any) -> Tensor:
+        if self.scaler is None:
+            return self.optimizer.step(closure)
+        if self._probed:
+            loss = self.optimizer.step(closure, scaler=self.scaler)
+        else:
+            loss = closure()
+            if self.settings.clip_norm:
+                self.scaler.unscale_(self.optimizer)
+                self._clip()
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss
+
+    def _without_communication(self, unless: bool) -> AbstractContextManager:
+        """Gradients stay in their process until the last part of a batch."""
+        alone = unless or not isinstance(self.network, DistributedDataParallel)
+        return nullcontext() if alone else self.network.no_sync()
+
+    def _clip(self) -> None:
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
+
+    def gradient_norm(self) -> Tensor:
+        """‖g‖₂ of the gradient that the last step was made with (clipped, at the probe point), on the device."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        return norm.full_tensor() if self._sharded else norm
+
+    def buffer_stats(self) -> BufferStats | None:
+        """What the buffer holds; None for an optimizer without one. Every process must call it."""
+        stats = getattr(self._base(), "buffer_stats", None)
+        return stats() if stats else None
+
+    def distance(self) -> float:
+        """‖θ − θ₀‖₂ over all parameters."""
+        gaps = [
+            torch.linalg.vector_norm(local(p.detach()) - s) for p, s in zip(self.parameters, self.start, strict=True)
+        ]
+        return norms_over_shards(gaps, self.parameters, "global")[0].item()
+
+    def evaluate(self, task: Workload) -> Evaluation:
+        """Loss and metric on the task's validation set, by all processes together."""
+        with self._autocast():
+            return task.evaluate(self.network, self.processes.share, self.processes.total)
+
+    def weights(self) -> dict[str, Any]:
+        """The whole model's state, for the first process; every process must call it."""
+        if not self._sharded:
+            return self.model.state_dict()
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        return get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on from here; every process must call it."""
+        if self._sharded:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            optimizer = get_optimizer_state_dict(self.model, self._base(), options=options)
+        else:
+            optimizer = self.optimizer.state_dict()
+        scaler = self.scaler.state_dict() if self.scaler else None
+        return {"model": self.weights(), "optimizer": optimizer, "scaler": scaler}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Takes up what `state` has returned."""
+        if self._sharded:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
+
+            set_state_dict(
+                self.model,
+                self._base(),
+                model_state_dict=saved["model"],
+                optim_state_dict=saved["optimizer"],
+                options=StateDictOptions(full_state_dict=True),
+            )
+        else:
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+        if self.scaler:
+            self.scaler.load_state_dict(saved["scaler"])
+
+    def _base(self) -> Any:
+        return getattr(self.optimizer, "base", self.optimizer)

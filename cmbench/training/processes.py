@@ -1,0 +1,91 @@
+"""The processes that train one model together, as `torchrun` starts them; or the only one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from cmbench.experiments.environment import pick_device
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Result
+from cmbench.experiments.store import ResultStore
+from cmbench.workloads.base import Share
+
+
+class Processes:
+    """This process, number `rank` of `size`."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def share(self) -> Share:
+        """What of every batch is this process's."""
+        return Share(self.rank, self.size)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one writes and prints for all."""
+        return self.rank == 0
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum of what every process gives; the same on each."""
+        if self.size > 1:
+            tensor = tensor.clone()
+            dist.all_reduce(tensor)
+        return tensor
+
+    def gather(self, item: Any) -> list[Any]:
+        """What every process gives, in their order."""
+        items = [item] * self.size
+        if self.size > 1:
+            dist.all_gather_object(items, item)
+        return items
+
+    def told(self, item: Any) -> Any:
+        """What the first process gives."""
+        return self.gather(item)[0]
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
+    """The processes of this run and this one's device, by default a GPU of its own if there is one.
+
+    Reads what `torchrun` has put into the environment (RANK, WORLD_SIZE, LOCAL_RANK).
+    """
+    size = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
+    target = pick_device(device)
+    if size == 1:
+        yield ALONE, target
+        return
+    if target.type == "cuda":
+        target = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(target)
+    dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), size), target
+    finally:
+        dist.destroy_process_group()
+
+
+class SharedStore(ResultStore):
+    """A store that the first process reads and writes for all: what it finds, they find."""
+
+    def __init__(self, root: Any, processes: Processes) -> None:
+        super().__init__(root)
+        self._processes = processes
+
+    def find(self, spec: RunSpec) -> Result | None:
+        return self._processes.told(super().find(spec) if self._processes.leads else None)
+
+    def save(self, spec: RunSpec, result: Result) -> Any:
+        return super().save(spec, result) if self._processes.leads else self.path(spec)
