@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 
 if TYPE_CHECKING:
-    from cmbench.training.trainer import Progress
+    from cmbench.training.trainer import Observer, Progress
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -26,17 +27,17 @@ class Narrator(Listener):
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._quiet = quiet
-        self._bar: Any = None
-        self._skipped = self._ran = 0
+        self._skipped = self._ran = self._total = 0
         self._labels: dict[str, str] = {}
-        self._label = ""
-        self._last_line = 0.0
+        self._last_lines: dict[str, float] = {}
+        self._bars: Any = None
+        self._bar_of: dict[str, Any] = {}
 
     def __enter__(self) -> Narrator:
         return self
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
-        self._stop_bar()
+        self._stop_bars()
         if kind is not None or self._quiet:
             return
         if self._skipped:
@@ -49,56 +50,78 @@ class Narrator(Listener):
     def skipped(self, spec: RunSpec, result: Result) -> None:
         self._skipped += 1
 
-    def started(self, spec: RunSpec, position: int, total: int) -> None:
+    def planned(self, todo: Sequence[RunSpec]) -> None:
+        self._total += len(todo)
+
+    def started(self, spec: RunSpec) -> None:
         self._ran += 1
-        self._label = f"\\[{position}/{total}] {escape(spec.title)}"
-        self._labels[spec.id] = self._label
-        self._last_line = time.monotonic()
+        label = f"\\[{self._ran}/{self._total}] {escape(spec.title)}"
+        self._labels[spec.id] = label
+        self._last_lines[spec.id] = time.monotonic()
         if self._quiet or not self._console.is_terminal:
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._stop_bar()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(20),
-            TextColumn("{task.fields[live]}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=self._console, transient=True)
-        self._bar.add_task(self._label, total=None, live="")
-        self._bar.start()
+        if self._bars is None:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(20),
+                TextColumn("{task.fields[live]}"),
+                TimeRemainingColumn(),
+            )
+            self._bars = Progress(*columns, console=self._console, transient=True)
+            self._bars.start()
+        self._bar_of[spec.id] = self._bars.add_task(label, total=None, live="")
 
-    def progress(self, now: Progress) -> None:
-        """Live state of the training run that was started last."""
+    def progress(self, run: str, now: Progress) -> None:
+        """Live state of the training run with this id."""
         metric = "" if now.metric is None else f" val {now.metric:.2f}"
         live = f"loss {now.loss:.4f}{metric}"
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], total=now.total_steps, completed=now.step, live=live)
-        elif not self._quiet and time.monotonic() - self._last_line > LINE_EVERY_SECONDS:
-            self._last_line = time.monotonic()
-            self._console.print(f"{self._label}: step {now.step}/{now.total_steps} {live}")
+        if run in self._bar_of:
+            self._bars.update(self._bar_of[run], total=now.total_steps, completed=now.step, live=live)
+        elif not self._quiet and time.monotonic() - self._last_lines[run] > LINE_EVERY_SECONDS:
+            self._last_lines[run] = time.monotonic()
+            self._console.print(f"{self._labels[run]}: step {now.step}/{now.total_steps} {live}")
 
     def product_done(self) -> None:
-        """One more Hessian-vector product of the measurement that was started last."""
-        if self._bar:
-            task = self._bar.tasks[0]
-            self._bar.update(task.id, advance=1, live=f"{int(task.completed) + 1} products")
+        """One more Hessian-vector product of the only measurement that is going on."""
+        for bar in self._bar_of.values():
+            products = int(self._bars.tasks[self._bars.task_ids.index(bar)].completed) + 1
+            self._bars.update(bar, advance=1, live=f"{products} products")
 
     def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
-        self._stop_bar()
+        self._stop_bar(spec)
         if not self._quiet:
             seconds = f" in {result.cost.wall_seconds:.1f} s" if result.cost else ""
-            self._console.print(f"{self._labels[spec.id]}: {_summary(result)}{seconds}")
+            self._console.print(f"{self._labels.get(spec.id, spec.title)}: {_summary(result)}{seconds}")
 
     def failed(self, spec: RunSpec, details: str) -> None:
-        self._stop_bar()
+        self._stop_bar(spec)
         print(details, file=sys.stderr, end="")
 
-    def _stop_bar(self) -> None:
-        if self._bar:
-            self._bar.stop()
-            self._bar = None
+    def _stop_bar(self, spec: RunSpec) -> None:
+        bar = self._bar_of.pop(spec.id, None)
+        if bar is not None:
+            self._bars.remove_task(bar)
+        if not self._bar_of:
+            self._stop_bars()
+
+    def _stop_bars(self) -> None:
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+            self._bar_of.clear()
+
+
+def watching(narrator: Narrator, spec: RunSpec) -> Observer:
+    """What tells `narrator` how the run of `spec` goes on, in this process."""
+    from cmbench.training.trainer import Observer
+
+    class Watching(Observer):
+        def progress(self, now: Progress) -> None:
+            narrator.progress(spec.id, now)
+
+    return Watching()
 
 
 def _summary(result: Result) -> str:
@@ -107,6 +130,7 @@ def _summary(result: Result) -> str:
     shown = (
         "val_accuracy_best",
         "val_perplexity_best",
+        "learning_accuracy",
         "top_eigenvalue",
         "loss_final",
         "escape_ratio_all",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,13 +19,31 @@ def train(
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0.")] = None,
     set_: Set = None,
     device: Device = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, help="This many runs at once, each in a process of its own.")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="N",
+            min=1,
+            help="Threads of each run; they decide a result's last bits on a CPU. [default: all ÷ --jobs]",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write the curves there as well.")
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Train every optimizer of a suite for every seed; finished runs are not repeated."""
+    """Train every optimizer of a suite for every seed; finished runs are not repeated.
+
+    Under `torchrun` (`torchrun --nproc-per-node 2 -m cmbench train …`) all processes train each run together.
+    """
     from cmbench.errors import UserError
     from cmbench.experiments.plan import plan_training
     from cmbench.experiments.suite import load_suite
@@ -38,25 +57,29 @@ def train(
     workload = get_workload(resolved.settings.workload, f"{resolved.name}.yaml: workload", data_dir)
     specs = plan_training(resolved, workload.fingerprint(), seed or None)
 
+    import torch
+
     from cmbench.cli.finish import finish
-    from cmbench.cli.progress import Narrator
-    from cmbench.experiments.environment import pick_device
-    from cmbench.experiments.execute import execute
-    from cmbench.experiments.store import ResultStore
-    from cmbench.training.trainer import train as run_training
+    from cmbench.cli.progress import Narrator, watching
+    from cmbench.curvature.measure import SharpnessGauge
+    from cmbench.experiments.execute import execute, in_turn
+    from cmbench.training.processes import SharedStore, joined
+    from cmbench.training.runner import Runner, at_once
+    from cmbench.training.trainer import Gauge
 
-    target, store = pick_device(device), ResultStore(out)
-    loaded = False
-
-    def run(members: list) -> list:
-        nonlocal loaded
-        if not loaded:  # not before a run needs it: the data of finished runs is never read
-            workload.load(target)
-            loaded = True
-        (spec,) = members
-        files = lambda suffix: store.path(spec, suffix)  # noqa: E731
-        return [run_training(spec, workload, target, files, force=force, observer=narrator)]
-
-    with Narrator(quiet=quiet) as narrator:
-        outcome = execute(specs, store, run, force=force, device=str(target), listener=narrator)
-    finish(outcome, json=json, suite=resolved, specs=specs)
+    telemetry, gauges = resolved.settings.telemetry, {}
+    if telemetry.sharpness_every:
+        gauges["sharpness"] = Gauge(telemetry.sharpness_every, SharpnessGauge(telemetry.sharpness_examples))
+    threads = threads or max(1, torch.get_num_threads() // jobs)
+    torch.set_num_threads(threads)
+    with joined(device) as (processes, target), Narrator(quiet=quiet or not processes.leads) as narrator:
+        if jobs > 1 and processes.size > 1:
+            raise UserError("--jobs: not under torchrun, whose processes train each run together")
+        store = SharedStore(out, processes)
+        runner = Runner(workload, target, store, force, gauges, tensorboard, processes)
+        schedule = in_turn(lambda members: [runner(spec, watching(narrator, spec)) for spec in members])
+        if jobs > 1:
+            schedule = at_once(runner, jobs, threads, narrator.progress)
+        outcome = execute(specs, store, schedule, force=force, device=str(target), listener=narrator)
+    if processes.leads:
+        finish(outcome, json=json, suite=resolved, specs=specs)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Listener, Measurement, Outcome, execute
+from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.settings import SharpnessSettings
@@ -50,7 +53,7 @@ def measure_runs(
             return [measure(spec, path, workloads[name], device, product_done)]
 
         store = ResultStore(path.resolve().parents[2])
-        outcome = execute([spec], store, run, force=force, device=str(device), listener=listener)
+        outcome = execute([spec], store, in_turn(run), force=force, device=str(device), listener=listener)
         results += outcome.results
         skipped += outcome.skipped
     return Outcome(results, skipped), measured
@@ -81,6 +84,26 @@ def load_workload(result: Result, path: Path, device: torch.device, data_dir: Pa
     return workload
 
 
+def loss_hessian(model: nn.Module, task: Workload, batch_size: int, batches: int | None = None) -> tuple[Hessian, int]:
+    """The Hessian of the mean training loss over so many batches (all if None), not augmented; and their number."""
+    every = task.batches(batch_size, generator(0, "sharpness"), augment=False)
+    chosen = weighted(islice(every, batches), lambda batch: batch.targets.numel())
+    return Hessian(model, lambda model, batch: task.loss(model, batch, None)[0], chosen), len(chosen)
+
+
+@dataclass(frozen=True)
+class SharpnessGauge:
+    """The largest eigenvalue of the Hessian of the mean loss over a fixed batch of `examples`, in evaluation mode."""
+
+    examples: int
+
+    def __call__(self, model: nn.Module, task: Workload) -> float:
+        model.eval()
+        found = top_eigenvalue(loss_hessian(model, task, self.examples, 1)[0])
+        model.train()
+        return found.value if found.converged else math.nan
+
+
 def measure(
     spec: RunSpec,
     path: Path,
@@ -94,20 +117,14 @@ def measure(
     model = workload.model()
     model.load_state_dict(checkpoint.load(path.with_suffix(checkpoint.WEIGHTS))["model"])
     model = model.to(device).eval()
-    batches = workload.batches(settings.batch_size, generator(0, "sharpness"), augment=False)
-    chosen = list(islice(batches, settings.batches))
-    hessian = Hessian(
-        model,
-        lambda model, batch: workload.loss(model, batch, None)[0],
-        weighted(chosen, lambda batch: batch.targets.numel()),
-    )
+    hessian, batches = loss_hessian(model, workload.tasks[-1], settings.batch_size, settings.batches)
     found = top_eigenvalue(
         hessian, iterations=settings.iterations, tolerance=settings.tolerance, product_done=product_done
     )
     cost = Cost(
         wall_seconds=time.perf_counter() - began,
         steps=found.products,
-        gradient_evaluations=found.products * len(chosen) * 2,
+        gradient_evaluations=found.products * batches * 2,
     )
     metrics = {"top_eigenvalue": found.value, "residual": found.residual, "converged": float(found.converged)}
     if not found.converged:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import groupby
@@ -31,6 +31,37 @@ class Measurement:
 
 
 Runner = Callable[[Sequence[RunSpec]], Iterable[Measurement]]
+"""Runs neighbouring specs together; one measurement for each."""
+
+Attempt = tuple[Sequence[RunSpec], Sequence[Measurement]]
+Schedule = Callable[[Sequence[Sequence[RunSpec]], "Listener"], Iterator[Attempt]]
+"""Runs groups of specs in whatever order, and gives what becomes of each as soon as it has ended."""
+
+
+def in_turn(run: Runner) -> Schedule:
+    """The groups one after the other, in this process."""
+
+    def schedule(groups: Sequence[Sequence[RunSpec]], listener: Listener) -> Iterator[Attempt]:
+        for members in groups:
+            for spec in members:
+                listener.started(spec)
+            try:
+                measurements = list(run(members))
+            except UserError:
+                raise
+            except Exception as error:
+                measurements = failure(members, error, listener)
+            yield members, measurements
+            if any(measurement.status == "interrupted" for measurement in measurements):
+                raise KeyboardInterrupt
+
+    return schedule
+
+
+def failure(members: Sequence[RunSpec], error: Exception, listener: Listener) -> list[Measurement]:
+    """What an exception makes of the runs that it ended; the listener hears its traceback."""
+    listener.failed(members[0], "".join(traceback.format_exception(error)))
+    return [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)
 
 
 class Listener:
@@ -39,8 +70,11 @@ class Listener:
     def skipped(self, spec: RunSpec, result: Result) -> None:
         """A finished result of `spec` was found."""
 
-    def started(self, spec: RunSpec, position: int, total: int) -> None:
-        """Run `position` of `total` (counted from 1, skipped ones left out) begins."""
+    def planned(self, todo: Sequence[RunSpec]) -> None:
+        """These will be run; the others were finished."""
+
+    def started(self, spec: RunSpec) -> None:
+        """A run begins."""
 
     def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
         """A result was written."""
@@ -65,7 +99,7 @@ class Outcome:
 def execute(
     specs: Sequence[RunSpec],
     store: ResultStore,
-    run: Runner,
+    schedule: Schedule,
     *,
     force: bool = False,
     device: str = "cpu",
@@ -74,39 +108,27 @@ def execute(
 ) -> Outcome:
     """Runs the specs that have no finished result in `store` (all of them with `force`) and stores their results.
 
-    Neighbouring specs with the same `batch` key are handed to `run` together; it returns one measurement for each.
-    An exception in `run` becomes the status `failed`, and the plan goes on; `UserError` and `KeyboardInterrupt` end it,
-    as does a run that says it was interrupted.
+    Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
+    plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
+    curves that its telemetry asks for.
     """
     listener = listener or Listener()
     results: dict[str, Result] = {}
     todo = []
     for spec in specs:
         found = None if force else store.find(spec)
-        if found and found.finished:
+        if found and found.finished and spec.is_answered_by(found):
             results[spec.id] = found
             listener.skipped(spec, found)
         else:
             todo.append(spec)
-    skipped, position = len(results), 0
-    for _, group in groupby(todo, key=batch):
-        members = list(group)
-        for spec in members:
-            position += 1
-            listener.started(spec, position, len(todo))
-        try:
-            measurements = list(run(members))
-        except UserError:
-            raise
-        except Exception as error:
-            listener.failed(members[0], traceback.format_exc())
-            measurements = [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)
+    listener.planned(todo)
+    skipped = len(results)
+    for members, measurements in schedule([list(group) for _, group in groupby(todo, key=batch)], listener):
         for spec, measurement in zip(members, measurements, strict=True):
             result = _result(spec, measurement, device)
             results[spec.id] = result
             listener.ended(spec, result, store.save(spec, result))
-        if any(measurement.status == "interrupted" for measurement in measurements):
-            raise KeyboardInterrupt
     return Outcome([results[spec.id] for spec in specs], skipped)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import SerializeAsAny
 
-from cmbench.experiments.result import OptimizerReference, SuiteReference
+from cmbench.experiments.result import OptimizerReference, Result, SuiteReference
 from cmbench.experiments.settings import (
     CheckpointSettings,
     ConvergenceSettings,
@@ -47,6 +47,18 @@ class RunSpec(Frozen):
             del identity["optimizer"]["label"]
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def is_answered_by(self, result: Result) -> bool:
+        """Whether the finished `result` of this run also holds the curves that its telemetry asks for."""
+        if self.telemetry is None or result.status != "completed":
+            return True
+        buffered = self.telemetry.buffer and "capacity" in self.optimizer.hyperparameters
+        wanted = {
+            "gradient_norm": self.telemetry.gradient_norm,
+            "buffer_variance": buffered,
+            "sharpness": self.telemetry.sharpness_every,
+        }
+        return all(name in result.curves for name, asked in wanted.items() if asked)
 
     @property
     def title(self) -> str:

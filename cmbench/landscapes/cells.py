@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Listener, Measurement, Outcome, execute
+from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_landscapes
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import LandscapeSettings
@@ -47,7 +47,7 @@ def run_suite(
     """
     specs = plan_landscapes(*prepare(suite))
     run = partial(run_cells, device=device)
-    return execute(specs, store, run, force=force, device=device, listener=listener, batch=_batch)
+    return execute(specs, store, in_turn(run), force=force, device=device, listener=listener, batch=_batch)
 
 
 def prepare(suite: ResolvedSuite) -> tuple[ResolvedSuite, dict[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmbench.experiments.execute import Listener, Measurement, Outcome, execute
+from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_convergence
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import ConvergenceSettings
@@ -187,7 +187,7 @@ def run_suite(
     suite: ResolvedSuite, store: ResultStore, *, force: bool = False, listener: Listener | None = None
 ) -> Outcome:
     """Runs what `store` has no finished result of: one run per capacity and momentum of a convergence suite."""
-    return execute(plan_convergence(suite), store, _run, force=force, listener=listener)
+    return execute(plan_convergence(suite), store, in_turn(_run), force=force, listener=listener)
 
 
 def _run(specs: Sequence[RunSpec]) -> list[Measurement]:

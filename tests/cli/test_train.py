@@ -33,7 +33,7 @@ def test_it_prints_a_table_and_writes_one_result_per_run(trained):
         assert result["metrics"]["val_accuracy_best"] > 50
         assert set(result["curves"]) == {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "distance"}
         assert result["environment"]["torch"]
-    assert [p.suffix for p in cmbench.files("results/**/*")] == [".json", ".pt"] * 4
+    assert [p.suffix for p in cmbench.files("results/**/*")] == [".pt", ".json", ".pt"] * 4
 
 
 def test_progress_is_plain_lines_away_from_a_terminal(trained):
@@ -148,7 +148,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(cmbench, undis
     cmbench(*LONG)
     (result,) = cmbench.results()
     assert (result["metrics"], result["curves"]) == (undisturbed["metrics"], undisturbed["curves"])
-    assert sorted(p.suffix for p in cmbench.files()) == [".json", ".pt"]
+    assert [p.name.partition(".")[2] for p in cmbench.files()] == ["best.pt", "json", "pt"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

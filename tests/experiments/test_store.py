@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Measurement, execute
+from cmbench.experiments.execute import Measurement, execute, in_turn
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.store import ResultStore, folder_name, write_atomically
 from cmbench.experiments.suite import load_suite
@@ -27,7 +27,7 @@ def completed(members, value=1.0):
 
 def test_a_result_is_read_back_as_it_was_written(tmp_path, specs):
     store = ResultStore(tmp_path)
-    outcome = execute(specs, store, completed)
+    outcome = execute(specs, store, in_turn(completed))
     assert [result for _, result in sorted(store.results(), key=lambda p: p[1].id)] == sorted(
         outcome.results, key=lambda r: r.id
     )
@@ -37,7 +37,7 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path, specs):
 def test_numbers_that_json_cannot_hold_become_null(tmp_path, specs):
     store = ResultStore(tmp_path)
     run = lambda members: [Measurement("completed", metrics={"a": float("nan")}, curves={"b": [1.0, float("inf")]})]  # noqa: E731
-    execute(specs[:1], store, run)
+    execute(specs[:1], store, in_turn(run))
     document = json.loads(store.path(specs[0]).read_text(), parse_constant=pytest.fail)
     assert document["metrics"] == {"a": None}
     assert document["curves"] == {"b": [1.0, None]}
@@ -45,16 +45,16 @@ def test_numbers_that_json_cannot_hold_become_null(tmp_path, specs):
 
 def test_finished_runs_are_skipped_unless_forced(tmp_path, specs):
     store = ResultStore(tmp_path)
-    execute(specs[:2], store, completed)
+    execute(specs[:2], store, in_turn(completed))
     calls = []
 
     def run(members):
         calls.extend(members)
         return completed(members, 2.0)
 
-    outcome = execute(specs, store, run)
+    outcome = execute(specs, store, in_turn(run))
     assert (calls, outcome.skipped) == (specs[2:], 2)
-    assert execute(specs, store, run, force=True).skipped == 0
+    assert execute(specs, store, in_turn(run), force=True).skipped == 0
     assert calls == specs[2:] + specs
 
 
@@ -68,7 +68,7 @@ def test_which_statuses_are_final(tmp_path, specs, status, again):
 
     for _ in range(2):
         try:
-            execute(specs[:1], ResultStore(tmp_path), run)
+            execute(specs[:1], ResultStore(tmp_path), in_turn(run))
         except KeyboardInterrupt:
             assert status == "interrupted"
     assert len(calls) == 1 + again
@@ -80,7 +80,7 @@ def test_a_failure_is_recorded_and_the_others_still_run(tmp_path, specs):
             raise RuntimeError("out of luck")
         return completed(members)
 
-    outcome = execute(specs, ResultStore(tmp_path), run)
+    outcome = execute(specs, ResultStore(tmp_path), in_turn(run))
     assert [result.status for result in outcome.results] == ["completed", "failed", "completed", "completed"]
     assert outcome.results[1].error == "RuntimeError: out of luck"
     assert not outcome.ok
@@ -88,7 +88,7 @@ def test_a_failure_is_recorded_and_the_others_still_run(tmp_path, specs):
 
 def test_an_interrupted_run_ends_the_plan_and_is_recorded(tmp_path, specs):
     with pytest.raises(KeyboardInterrupt):
-        execute(specs, ResultStore(tmp_path), lambda members: [Measurement("interrupted", error="at step 3")])
+        execute(specs, ResultStore(tmp_path), in_turn(lambda members: [Measurement("interrupted", error="at step 3")]))
     assert [result.status for _, result in ResultStore(tmp_path).results()] == ["interrupted"]
 
 
@@ -99,7 +99,7 @@ def test_neighbours_with_one_batch_key_are_run_together(tmp_path, specs):
         sizes.append(len(members))
         return completed(members)
 
-    execute(specs, ResultStore(tmp_path), run, batch=lambda spec: spec.seed)
+    execute(specs, ResultStore(tmp_path), in_turn(run), batch=lambda spec: spec.seed)
     assert sizes == [2, 2]
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_result_is_named(tmp_path, content):
 
 
 def test_nothing_in_a_result_names_the_machine(tmp_path, specs):
-    execute(specs[:1], ResultStore(tmp_path), completed)
+    execute(specs[:1], ResultStore(tmp_path), in_turn(completed))
     text = ResultStore(tmp_path).path(specs[0]).read_text()
     import platform
 
