@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cmbench.experiments.result import Result
+from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.report.claims import judged
 from cmbench.report.grouping import KINDS, Grouping, Run, key_of, label_of
+from cmbench.report.paper import SPEED_UPS, SpeedUp
 from cmbench.report.phrases import plural, schedule_text, value_text
 from cmbench.report.records import Better, Cell, Column, Table
 from cmbench.report.rows import count_seeds, failures, make_row, mark_best, spread_note, survivors_note
-from cmbench.report.statistics import paired_difference, summarize
+from cmbench.report.statistics import paired_difference, speed_up, summarize
 
 _VALIDATION: dict[str, tuple[str, Better]] = {
     "val_accuracy": ("val. accuracy %", "higher"),
@@ -33,6 +35,9 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
         title, better = _VALIDATION[family]
         columns.append(Column(f"{family}_best", f"best {title}", better, "hundredths"))
         columns.append(Column(f"{family}_best_vs_{label_of(reference[1])}", f"vs {reference[0]}", None, "hundredths"))
+    race = _race(group, rows_of)
+    if race:
+        columns.append(Column("speed_up", f"speed-up over {race.title}", "higher", "hundredths"))
     lead = len(columns)
     for family in families or ["val_accuracy"]:
         title, better = _VALIDATION[family]
@@ -51,6 +56,9 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
             metric, versus, _ = column.key.partition("_vs_")
             if versus:
                 cells.append(_versus(metric, runs, reference[2]) if runs is not reference[2] else Cell())
+                continue
+            if metric == "speed_up":
+                cells.append(replace(race.cell(runs), paper=group.paper(None, optimizer, metric)))
                 continue
             values = [_measured(run.result, column, sharpness) for run in runs if run.completed]
             summary = summarize(values)
@@ -76,13 +84,58 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
     notes = spread_note(rows, "seeds")
     if any("_vs_" in column.key for column in columns):
         notes.append(f"vs {reference[0]}: mean difference over the seeds that both completed, with its 95 % t-interval")
+    if race:
+        notes.append(race.note)
     notes += group.paper_footnotes(rows, differs) + failures(rows_of) + survivors_note(rows)
     schedule = schedule_text(settings.get("schedule") or {}, "epoch")
     text = (
         f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}, "
         f"batch size {settings.get('batch_size')}, {schedule}"
     )
-    return [group.table("", text, settings, differs, columns, rows, lead, notes)]
+    return [judged(group, group.table("", text, settings, differs, columns, rows, lead, notes))]
+
+
+@dataclass(frozen=True)
+class _Race:
+    """Who is how much sooner as good as the optimizer called `title`, whose runs are `baseline`."""
+
+    title: str
+    baseline: list[Run]
+    rule: SpeedUp
+
+    @property
+    def note(self) -> str:
+        return (
+            f"speed-up: epochs that {self.title} takes to its best validation accuracy of the first "
+            f"{self.rule.epochs} epochs, over those that the row's optimizer takes to it; by seed, then averaged"
+        )
+
+    def cell(self, runs: list[Run]) -> Cell:
+        """Mean over the seeds in which both completed and these runs get there; the others are counted in its notes."""
+        mine, theirs = (
+            {run.seed: run.result.curves.get("val_accuracy", []) for run in row if run.completed}
+            for row in (runs, self.baseline)
+        )
+        if runs is self.baseline:
+            return Cell(1.0 if mine else None, None, len(mine))
+        common = sorted(mine.keys() & theirs.keys())
+        ratios = [speed_up(theirs[seed], mine[seed], self.rule.epochs) for seed in common]
+        summary = summarize(ratios)
+        missed = len(common) - summary.n
+        notes = (f"not reached in {missed} of {plural(len(common), 'seed')}",) if missed else ()
+        if len(common) < len(mine):
+            notes = (f"n={summary.n}", *notes)
+        return Cell(summary.mean, summary.std, summary.n, notes=notes, missed=missed)
+
+
+def _race(group: Grouping, rows_of: Sequence[tuple[str, OptimizerReference, list[Run]]]) -> _Race | None:
+    """The race of a suite whose table in the paper has a column of speed-ups, where its reference has a row."""
+    place = group.reference.settings.paper if group.reference else None
+    rule = SPEED_UPS.get(place.table) if place else None
+    if rule is None:
+        return None
+    named = [(title, runs) for title, optimizer, runs in rows_of if optimizer.name == rule.over]
+    return _Race(*named[0], rule) if named else None
 
 
 def _sharpness_columns(group: Grouping, completed: Sequence[Result]) -> list[tuple[Column, dict[str, Result]]]:
