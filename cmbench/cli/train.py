@@ -15,7 +15,13 @@ def train(
     ],
     opt: Opt = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000.")
+    ] = None,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="Run the suite's grid of hyperparameters instead, and name the best settings."),
+    ] = False,
     set_: Set = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -26,16 +32,20 @@ def train(
 ) -> None:
     """Train every optimizer of a suite for every seed; finished runs are not repeated."""
     from cmbench.errors import UserError
+    from cmbench.experiments.grid import load_grid, suite_of_grid
     from cmbench.experiments.plan import plan_training
     from cmbench.experiments.suite import load_suite
     from cmbench.workloads.registry import get_workload
 
     if seed and seeds:
         raise UserError("--seed and --seeds: accepted: one of them")
-    resolved = load_suite(
-        suite, kind="train", opts=opt or (), sets=[*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
-    )
-    workload = get_workload(resolved.settings.workload, f"{resolved.name}.yaml: workload", data_dir)
+    sets = [*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
+    if grid:
+        resolved = load_grid(suite, opts=opt or (), sets=sets)
+    else:
+        resolved = load_suite(suite, kind="train", opts=opt or (), sets=sets)
+    file = (suite_of_grid(resolved.name) if grid else resolved.name) + ".yaml"
+    workload = get_workload(resolved.settings.workload, f"{file}: workload", data_dir)
     specs = plan_training(resolved, workload.fingerprint(), seed or None)
 
     from cmbench.cli.finish import finish
@@ -43,6 +53,7 @@ def train(
     from cmbench.experiments.environment import pick_device
     from cmbench.experiments.execute import execute
     from cmbench.experiments.store import ResultStore
+    from cmbench.report.phrases import plural
     from cmbench.training.trainer import train as run_training
 
     target, store = pick_device(device), ResultStore(out)
@@ -58,5 +69,9 @@ def train(
         return [run_training(spec, workload, target, files, force=force, progress=narrator.progress)]
 
     with Narrator(quiet=quiet) as narrator:
+        if grid:
+            count = len({spec.seed for spec in specs})
+            settings = plural(len(resolved.optimizers), "setting")
+            narrator.say(f"{resolved.name}: {settings} × {plural(count, 'seed')} = {plural(len(specs), 'run')}")
         outcome = execute(specs, store, run, force=force, device=str(target), listener=narrator)
     finish(outcome, json=json, suite=resolved, specs=specs)

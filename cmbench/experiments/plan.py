@@ -90,7 +90,7 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
             data=data,
             checkpoint=suite.settings.checkpoint,
         )
-        for seed in (range(suite.settings.seeds) if seeds is None else seeds)
+        for seed in (range(suite.first_seed, suite.first_seed + suite.settings.seeds) if seeds is None else seeds)
         for optimizer in optimizers
     ]
 

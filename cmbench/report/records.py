@@ -95,6 +95,8 @@ class Row:
 class Table:
     """Results of one suite with the same settings. The first `lead` columns stand before the count of runs.
 
+    `verbatim` are lines that stand below it as they are, to be copied.
+
     `differs` holds what sets these settings apart from the suite's own and from its other tables, by dotted key.
     """
 
@@ -108,3 +110,4 @@ class Table:
     lead: int = 1
     differs: Mapping[str, Any] = field(default_factory=dict)
     footnotes: tuple[str, ...] = ()
+    verbatim: tuple[str, ...] = ()

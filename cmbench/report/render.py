@@ -29,10 +29,10 @@ def render(tables: Sequence[Table], format: Format = "terminal", *, console: Con
     `latex` (no packages needed) hold the same text. `csv` has one line per cell, in full precision.
 
     `json` is `{"schema": "cmbench.report/1", "tables": [...]}`. A table has `suite, kind, title, caption, settings,
-    differs, columns, rows, footnotes`; a column `key, title, better` (`higher`, `lower` or null); a row `title, label,
-    optimizer, hyperparameters, runs` and `cells` by column key. A cell has `value` (the mean), `spread` (sample
-    standard deviation), `n`, `interval` (95 %, of a difference), `best`, `notes` and `paper` (`value, spread, table,
-    column`).
+    differs, columns, rows, footnotes, verbatim` (lines to be copied); a column `key, title, better` (`higher`, `lower`
+    or null); a row `title, label, optimizer, hyperparameters, runs` and `cells` by column key. A cell has `value` (the
+    mean), `spread` (sample standard deviation), `n`, `interval` (95 %, of a difference), `best`, `notes` and `paper`
+    (`value, spread, table, column`).
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS, "--format")
@@ -194,6 +194,10 @@ def _terminal(tables: Sequence[Table], console: Console | None) -> str:
             notes.insert(0, "* the best of its column")
         for note in notes:
             buffer.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+        if table.verbatim:
+            buffer.print()
+        for line in table.verbatim:  # not broken into several: it would not be what it was when copied
+            buffer.print(Text(line), soft_wrap=True)
         lines = [line.rstrip() for line in buffer.file.getvalue().splitlines()]
         texts.append("\n".join(line for i, line in enumerate(lines) if line or lines[i - 1]) + "\n")
     return "\n\n".join(texts)
@@ -289,7 +293,8 @@ def _markdown(tables: Sequence[Table]) -> str:
         )
         caption = "  \n".join(_markdown_text(line) for line in table.caption)
         notes = "\n".join(f"- {_markdown_text(note)}" for note in table.footnotes)
-        parts.append(f"### {_markdown_text(table.title)}\n\n{caption}\n\n{body}\n\n{notes}\n")
+        block = "\n```yaml\n" + "\n".join(table.verbatim) + "\n```\n" if table.verbatim else ""
+        parts.append(f"### {_markdown_text(table.title)}\n\n{caption}\n\n{body}\n\n{notes}\n{block}")
     return "\n".join(parts)
 
 
@@ -358,8 +363,10 @@ def _latex(tables: Sequence[Table]) -> str:
         )
         caption = ". ".join((table.title, *table.caption)).translate(_LATEX)
         notes = "".join(rf"\par\footnotesize {note.translate(_LATEX)}" + "\n" for note in table.footnotes)
+        lines = "".join(line.replace("±", "+-") + "\n" for line in table.verbatim)
+        block = f"\\begin{{verbatim}}\n{lines}\\end{{verbatim}}\n" if lines else ""
         parts.append(
-            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n{body}\n{notes}\\end{{table}}\n"
+            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n{body}\n{notes}\\end{{table}}\n{block}"
         )  # fmt: skip
     return "\n".join(parts)
 
@@ -409,6 +416,7 @@ def _table_document(table: Table) -> dict[str, Any]:
         "columns": [{"key": c.key, "title": c.title, "better": c.better} for c in table.columns],
         "rows": [_row_document(row, table.columns) for row in table.rows],
         "footnotes": list(table.footnotes),
+        "verbatim": list(table.verbatim),
     }
 
 

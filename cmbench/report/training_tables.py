@@ -16,23 +16,34 @@ from cmbench.report.records import Better, Cell, Column, Table
 from cmbench.report.rows import count_seeds, failures, make_row, mark_best, spread_note, survivors_note
 from cmbench.report.statistics import paired_difference, speed_up, summarize
 
-_VALIDATION: dict[str, tuple[str, Better]] = {
+VALIDATION: dict[str, tuple[str, Better]] = {
     "val_accuracy": ("val. accuracy %", "higher"),
     "val_perplexity": ("val. perplexity", "lower"),
 }
+"""How the validation metrics of workloads are printed, and which direction is better."""
+
+
+def training_text(settings: Mapping[str, Any]) -> str:
+    """The workload, the epochs, the batch size and the schedule of training runs."""
+    schedule = schedule_text(settings.get("schedule") or {}, "epoch")
+    return (
+        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}, "
+        f"batch size {settings.get('batch_size')}, {schedule}"
+    )
 
 
 def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]) -> list[Table]:
+    """One table: a row per optimizer, means over seeds, and the differences from the first optimizer by seed."""
     settings = members[0].settings
     completed = [run.result for run in members if run.completed]
-    families = [f for f in _VALIDATION if any(f"{f}_best" in result.metrics for result in completed)]
-    sharpness = dict(_sharpness_columns(group, completed))
+    families = [f for f in VALIDATION if any(f"{f}_best" in result.metrics for result in completed)]
+    sharpness = dict(sharpness_columns(group, completed))
     rows_of = group.rows(members)
     reference = next((row for row in rows_of if any(run.completed for run in row[2])), rows_of[0])
 
     columns = []
     for family in families or ["val_accuracy"]:
-        title, better = _VALIDATION[family]
+        title, better = VALIDATION[family]
         columns.append(Column(f"{family}_best", f"best {title}", better, "hundredths"))
         columns.append(Column(f"{family}_best_vs_{label_of(reference[1])}", f"vs {reference[0]}", None, "hundredths"))
     race = _race(group, rows_of)
@@ -40,7 +51,7 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
         columns.append(Column("speed_up", f"speed-up over {race.title}", "higher", "hundredths"))
     lead = len(columns)
     for family in families or ["val_accuracy"]:
-        title, better = _VALIDATION[family]
+        title, better = VALIDATION[family]
         columns.append(Column(f"{family}_final", f"final {title}", better, "hundredths"))
     columns.append(Column("train_loss_final", "train loss", "lower"))
     columns.append(Column("distance", "distance ‖θ−θ₀‖"))
@@ -60,12 +71,12 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
             if metric == "speed_up":
                 cells.append(replace(race.cell(runs), paper=group.paper(None, optimizer, metric)))
                 continue
-            values = [_measured(run.result, column, sharpness) for run in runs if run.completed]
+            values = [measured(run.result, column, sharpness) for run in runs if run.completed]
             summary = summarize(values)
             paper = group.paper(None, optimizer, metric)
             notes = (f"n={summary.n}",) if 0 < summary.n < len(values) else ()
-            measured = [sharpness[column].get(run.result.id) for run in runs if run.completed and column in sharpness]
-            if lost := sum(m is not None and m.status != "completed" for m in measured):
+            of_runs = [sharpness[column].get(run.result.id) for run in runs if run.completed and column in sharpness]
+            if lost := sum(m is not None and m.status != "completed" for m in of_runs):
                 notes = (*notes, f"{lost} failed")
             cells.append(Cell(summary.mean, summary.std, summary.n, paper=paper, notes=notes))
         seeds = {run.seed for run in runs} | (planned_seeds if any(run.planned for run in runs) else set())
@@ -87,11 +98,7 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
     if race:
         notes.append(race.note)
     notes += group.paper_footnotes(rows, differs) + failures(rows_of) + survivors_note(rows)
-    schedule = schedule_text(settings.get("schedule") or {}, "epoch")
-    text = (
-        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}, "
-        f"batch size {settings.get('batch_size')}, {schedule}"
-    )
+    text = training_text(settings)
     return [judged(group, group.table("", text, settings, differs, columns, rows, lead, notes))]
 
 
@@ -138,7 +145,7 @@ def _race(group: Grouping, rows_of: Sequence[tuple[str, OptimizerReference, list
     return _Race(*named[0], rule) if named else None
 
 
-def _sharpness_columns(group: Grouping, completed: Sequence[Result]) -> list[tuple[Column, dict[str, Result]]]:
+def sharpness_columns(group: Grouping, completed: Sequence[Result]) -> list[tuple[Column, dict[str, Result]]]:
     """One column for each way in which these runs were measured, with the measurements by the run they are of."""
     ids = {result.id for result in completed}
     ways: dict[str, dict[str, Result]] = {}
@@ -174,7 +181,8 @@ def sharpness_tables(group: Grouping, members: list[Run], differs: Mapping[str, 
     return [group.table("sharpness", text, settings, differs, columns, rows, 1, notes)]
 
 
-def _measured(result: Result, column: Column, sharpness: Mapping[Column, Mapping[str, Result]]) -> float | None:
+def measured(result: Result, column: Column, sharpness: Mapping[Column, Mapping[str, Result]]) -> float | None:
+    """What a training run contributes to `column`; `sharpness` holds the measurements by column and run."""
     if column in sharpness:
         measurement = sharpness[column].get(result.id)
         return measurement.metrics.get("top_eigenvalue") if measurement and measurement.status == "completed" else None
