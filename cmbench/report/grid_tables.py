@@ -103,5 +103,6 @@ def _lines(label: str, rows: Sequence[Row], choice: Choice | None) -> list[str]:
         if name in differing or name not in defaults or value != defaults[name]
     }
     spread = "" if choice.cell.spread is None else f" ± {choice.cell.spread:.2f}"
-    edges = "".join(f"; {name} at the edge of its grid" for name in choice.edges)
+    whose = "its grid" if len(choice.edges) == 1 else "their grids"
+    edges = f"; {' and '.join(choice.edges)} at the edge of {whose}" if choice.edges else ""
     return [f"  # {choice.cell.value:.2f}{spread}{edges}", f"  {yaml.entry(label, entry)}"]

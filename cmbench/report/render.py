@@ -130,11 +130,15 @@ class _Printed:
     left: bool = False
 
 
-def _grid(table: Table, narrow: bool = False) -> list[_Printed]:
+_TITLE_WIDTHS = (44, 36, 28)
+"""How long the lines of a title may be where a table is too wide: the first that makes it fit, else the last."""
+
+
+def _grid(table: Table, narrow: bool = False, title_width: int = 28) -> list[_Printed]:
     """The columns as they are printed; `narrow` breaks titles and counts of runs into several lines."""
     none = (False,) * len(table.rows)
     head = "optimizer" if any(row.optimizer for row in table.rows) else ""
-    titles = tuple(_wrapped(row.title, 28) if narrow else row.title for row in table.rows)
+    titles = tuple(_wrapped(row.title, title_width) if narrow else row.title for row in table.rows)
     printed = [_Printed(head, titles, none, left=True)]
     counted = [row.runs for row in table.rows if row.runs]
     for i, column in enumerate(table.columns):
@@ -185,8 +189,10 @@ def _terminal(tables: Sequence[Table], console: Console | None) -> str:
         for line in table.caption:
             buffer.print(Text(line, style="dim"))
         blocks = _blocks(_grid(table), star, buffer)
-        if len(blocks) > 1:
-            blocks = _blocks(_grid(table, narrow=True), star, buffer)
+        for width in _TITLE_WIDTHS if len(blocks) > 1 else ():
+            blocks = _blocks(_grid(table, narrow=True, title_width=width), star, buffer)
+            if len(blocks) == 1:
+                break
         for block in blocks:
             buffer.print(block)
         notes = list(table.footnotes)

@@ -47,16 +47,18 @@ def test_a_report_prints_the_same_and_a_second_run_nothing_new(searched):
     again = cmbench(*FEW, code=3)
     assert again.stdout == done.stdout
     assert "18 runs were finished before" in again.stderr
+    # The values of an overridden grid are in the order of the command line there, by size here.
     report = cmbench("report", "--suite", "digits_grid").stdout
-    assert report == done.stdout
+    assert sorted(report.splitlines()) == sorted(done.stdout.splitlines())
 
 
 def test_seeds_can_be_counted_or_named(cmbench):
-    one = (*FEW[:4], "--grid", *FEW[7:], "--set", "grid={lr: [1e-2, 1e-3]}")
+    one = ("train", "--suite", "digits", "--opt", "adam", "--grid")
+    one += ("--set", "epochs=1", "--set", "schedule=constant", "--set", "grid={lr: [1e-2, 1e-3]}")
     done = cmbench(*one, "--seeds", "1")
     assert done.stderr.startswith("digits_grid: 2 settings × 1 seed = 2 runs")
     assert "over seed 1000;" in done.stdout
-    assert "over seed 7;" in cmbench(*FEW[:4], "--opt", "adam", *one[4:], "--seed", "7", "--quiet").stdout
+    assert "over seed 7;" in cmbench(*one, "--seed", "7", "--quiet").stdout
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_what_lies_at_an_edge_or_cannot_be_chosen_is_said(grid):
     results = results_of(grid, accuracy)
     cm = [spec for spec in plan_training(grid, DATA) if spec.optimizer.name == "adam_cm"][:1]
     results += [result_of(spec, "diverged", diverged_step=3) for spec in cm]
-    adam, mine = build_tables(results, suites=[grid])
+    _, mine = build_tables(results, suites=[grid])
     assert mine.verbatim[2] == "  # 10.50 ± 0.71; lr at the edge of its grid"
     assert mine.verbatim[-1] == "  # mine: no setting completed all of its seeds"
     assert [row.title for row in mine.rows] == ["lr=0.1 betas=0.9,0.99 capacity=5"]
@@ -183,3 +183,13 @@ def test_every_format_holds_the_lines(grid, format):
     text = render(build_tables(results_of(grid, peak), suites=[grid]), format)
     assert "adam: {lr: 0.01, betas: [0.9, 0.999]}" in text
     assert text.isascii() or format != "latex"
+
+
+def test_several_hyperparameters_at_their_edges_are_one_remark():
+    grid = load_grid("digits", opts=["adam_sam"], sets=["grid={lr: [1, 2, 3], rho: [1, 2, 3]}"])
+    results = results_of(grid, lambda h: 10 + h["lr"] - h["rho"])
+    (table,) = build_tables(results, suites=[grid])
+    assert table.verbatim[2:] == (
+        "  # 12.50 ± 0.71; lr and rho at the edge of their grids",
+        "  adam_sam: {lr: 3, betas: [0.9, 0.99], rho: 1}",
+    )
