@@ -16,7 +16,7 @@ def train(
     opt: Opt = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000.")
+        int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent.")
     ] = None,
     grid: Annotated[
         bool,
