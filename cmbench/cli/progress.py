@@ -47,6 +47,11 @@ class Narrator(Listener):
         if self._ran and self._console.is_terminal:
             self._console.print()  # what goes to stdout now begins after an empty line
 
+    def say(self, text: str) -> None:
+        """A line of its own, before the runs."""
+        if not self._quiet:
+            self._console.print(text)
+
     def skipped(self, spec: RunSpec, result: Result) -> None:
         self._skipped += 1
 

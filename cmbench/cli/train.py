@@ -16,7 +16,13 @@ def train(
     ],
     opt: Opt = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent.")
+    ] = None,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="Run the suite's grid of hyperparameters instead, and name the best settings."),
+    ] = False,
     set_: Set = None,
     device: Device = None,
     jobs: Annotated[
@@ -45,16 +51,20 @@ def train(
     Under `torchrun` (`torchrun --nproc-per-node 2 -m cmbench train …`) all processes train each run together.
     """
     from cmbench.errors import UserError
+    from cmbench.experiments.grid import load_grid, suite_of_grid
     from cmbench.experiments.plan import plan_training
     from cmbench.experiments.suite import load_suite
     from cmbench.workloads.registry import get_workload
 
     if seed and seeds:
         raise UserError("--seed and --seeds: accepted: one of them")
-    resolved = load_suite(
-        suite, kind="train", opts=opt or (), sets=[*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
-    )
-    workload = get_workload(resolved.settings.workload, f"{resolved.name}.yaml: workload", data_dir)
+    sets = [*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
+    if grid:
+        resolved = load_grid(suite, opts=opt or (), sets=sets)
+    else:
+        resolved = load_suite(suite, kind="train", opts=opt or (), sets=sets)
+    file = (suite_of_grid(resolved.name) if grid else resolved.name) + ".yaml"
+    workload = get_workload(resolved.settings.workload, f"{file}: workload", data_dir)
     specs = plan_training(resolved, workload.fingerprint(), seed or None)
 
     import torch
@@ -63,6 +73,7 @@ def train(
     from cmbench.cli.progress import Narrator, watching
     from cmbench.curvature.measure import SharpnessGauge
     from cmbench.experiments.execute import execute, in_turn
+    from cmbench.report.phrases import plural
     from cmbench.training.processes import SharedStore, joined
     from cmbench.training.runner import Runner, at_once
     from cmbench.training.trainer import Gauge
@@ -80,6 +91,10 @@ def train(
         schedule = in_turn(lambda members: [runner(spec, watching(narrator, spec)) for spec in members])
         if jobs > 1:
             schedule = at_once(runner, jobs, threads, narrator.progress)
+        if grid:
+            count = len({spec.seed for spec in specs})
+            settings = plural(len(resolved.optimizers), "setting")
+            narrator.say(f"{resolved.name}: {settings} × {plural(count, 'seed')} = {plural(len(specs), 'run')}")
         outcome = execute(specs, store, schedule, force=force, device=str(target), listener=narrator)
     if processes.leads:
         finish(outcome, json=json, suite=resolved, specs=specs)

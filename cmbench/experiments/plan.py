@@ -106,7 +106,7 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
             checkpoint=suite.settings.checkpoint,
             telemetry=suite.settings.telemetry,
         )
-        for seed in (range(suite.settings.seeds) if seeds is None else seeds)
+        for seed in (range(suite.first_seed, suite.first_seed + suite.settings.seeds) if seeds is None else seeds)
         for optimizer in optimizers
     ]
 

@@ -190,6 +190,7 @@ class TrainSuite(TrainSettings, SuiteBase):
 
     kind: Literal["train"]
     seeds: int = Field(1, ge=1)
+    grid: dict[str, tuple[Any, ...]] = Field({}, description="values that `--grid` tries, by hyperparameter")
     checkpoint: CheckpointSettings = CheckpointSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

@@ -30,16 +30,22 @@ class OptimizerSpec:
 
 @dataclass(frozen=True)
 class ResolvedSuite:
-    """A suite ready to be planned: its settings and its chosen optimizers, every value filled in."""
+    """A suite ready to be planned: its settings and its chosen optimizers, every value filled in.
+
+    Its seeds are `settings.seeds` numbers from `first_seed` on.
+    """
 
     name: str
     sha256: str
     settings: Suite
     optimizers: tuple[OptimizerSpec, ...]
+    first_seed: int = 0
 
     def as_yaml(self) -> str:
         """The suite as a file that resolves to itself."""
         document = self.settings.model_dump(mode="json", exclude={"optimizers"}, exclude_none=True)
+        if not document.get("grid"):
+            document.pop("grid", None)
         if self.optimizers:
             document["optimizers"] = {
                 spec.label: ({} if spec.name == spec.label else {"name": spec.name}) | spec.hyperparameters
@@ -115,6 +121,8 @@ def load_suite(
     for assignment in sets:
         origin[_override(content, assignment, suite_type.model_fields, where)] = f"--set {assignment}"
 
+    if "grid" in suite_type.model_fields and content.get("grid") is not None:
+        content["grid"] = _grid(content["grid"], where, origin)
     try:
         settings = suite_type.model_validate(content)
     except ValidationError as error:
@@ -189,6 +197,27 @@ def _override(content: dict[str, Any], assignment: str, fields: Any, where: str)
         return key
     accepted = [name for name in fields if name not in ("kind", "optimizers")] + list(HYPERPARAMETERS)
     raise unknown("key", key, accepted, f"--set {assignment} (suite {where})")
+
+
+def _grid(grid: Any, where: str, origin: dict[str, str]) -> dict[str, tuple[Any, ...]]:
+    """The values to try of each hyperparameter, all validated."""
+    if not isinstance(grid, dict):
+        raise UserError(f"{where}: grid: {grid!r}: accepted: a mapping of hyperparameters to lists of values")
+    checked = {}
+    for name, values in grid.items():
+        source = next((f" (from {origin[key]})" for key in (f"grid.{name}", "grid") if key in origin), "")
+        if name not in HYPERPARAMETERS:
+            raise unknown("hyperparameter", name, HYPERPARAMETERS, f"{where}: grid{source}")
+        hyperparameter, place = HYPERPARAMETERS[name], f"{where}: grid.{name}"
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{place}: {values!r}{source}: accepted: a list of values, each {hyperparameter.accepts}")
+        try:
+            checked[name] = tuple(hyperparameter.validated(value) for value in values)
+        except ValueError as error:
+            raise UserError(f"{place}: {error}{source}") from None
+        if len(set(checked[name])) < len(values):
+            raise UserError(f"{place}: {values!r}{source}: a value is given twice; accepted: different values")
+    return checked
 
 
 def _has(name: str, hyperparameter: str) -> bool:

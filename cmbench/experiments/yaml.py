@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -52,3 +53,10 @@ def dump(value: Any) -> str:
     Dumper.add_representer(list, sequence)
     Dumper.add_representer(tuple, sequence)
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def entry(key: str, value: dict[str, Any]) -> str:
+    """`key: {…}` on one line, as it stands in a mapping."""
+    plain = {name: list(item) if isinstance(item, tuple) else item for name, item in value.items()}
+    text = yaml.safe_dump({key: plain}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text.strip()[1:-1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmbench.errors import suggest
+from cmbench.experiments.grid import shipped, suite_of_grid
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore, folder_name
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
@@ -34,7 +35,7 @@ def collect(out: Path, names: Sequence[str] = ()) -> Collection:
     results, suites, missing = [], [], []
     for name in dict.fromkeys(names):
         is_file = name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
-        suite = load_suite(name) if is_file or name in builtin_suites() else None
+        suite = load_suite(name) if is_file else shipped(name)
         stem = suite.name if suite else name
         own = [result for _, result in store.results(stem) if result.suite.name == stem]
         if is_file:
@@ -43,7 +44,9 @@ def collect(out: Path, names: Sequence[str] = ()) -> Collection:
         if not own:
             folder = out / folder_name(stem)
             if suite:
-                command = f"cmbench {suite.settings.kind} --suite {name}{_out(out)}"
+                grid = suite_of_grid(name) if suite.first_seed else None
+                which = f"{grid} --grid" if grid else name
+                command = f"cmbench {suite.settings.kind} --suite {which}{_out(out)}"
                 missing.append(f"{folder}: no results of suite '{stem}'; to get them: {command}")
             else:
                 known = {*builtin_suites(), *(path.name for path in out.glob("*") if path.is_dir())}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cmbench.experiments.grid import shipped
 from cmbench.experiments.plan import RunSpec, plan_convergence, plan_landscapes, plan_training
 from cmbench.experiments.result import OptimizerReference, Result
-from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
+from cmbench.experiments.suite import ResolvedSuite
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.paper import PaperValue, paper_value
 from cmbench.report.phrases import optimizer_text, value_text
@@ -100,11 +102,8 @@ class Grouping:
 
     def _reference(self) -> ResolvedSuite | None:
         """The suite as it stands in its file: what a reader takes the suite's name to mean."""
-        if self.suite and self.name in builtin_suites():
-            shipped = load_suite(self.name)
-            if shipped.sha256 == self.suite.sha256:
-                return shipped
-        return self.suite
+        own = shipped(self.name) if self.suite else None
+        return own if own and own.sha256 == self.suite.sha256 else self.suite
 
     def _planned(self) -> list[RunSpec]:
         """What the suite plans, where at least one result has its settings."""
@@ -180,7 +179,7 @@ class Grouping:
         registry = list(REGISTRY)
         others = sorted(
             (run.optimizer for run in members),
-            key=lambda o: (registry.index(o.name) if o.name in REGISTRY else len(registry), o.label),
+            key=lambda o: (registry.index(o.name) if o.name in REGISTRY else len(registry), _by_number(o.label)),
         )
         order = list(dict.fromkeys(order + [optimizer.label for optimizer in others]))
         by_place = sorted(rows.values(), key=lambda runs: order.index(runs[0].optimizer.label))
@@ -248,6 +247,12 @@ class Grouping:
 
 _CELL = ("surface", "domain", "sharpness")
 """Settings that name a cell of a landscape suite: tables differ in them by design."""
+
+
+def _by_number(label: str) -> list[tuple[float, str]]:
+    """A key that orders labels with numbers by size: `C=5` before `C=20`."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", label)
+    return [(float(part), "") if i % 2 else (-1.0, part) for i, part in enumerate(parts)]
 
 
 def label_of(optimizer: OptimizerReference | None) -> str:

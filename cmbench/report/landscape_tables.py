@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from cmbench.experiments.settings import ConvergenceSettings
-from cmbench.report.claims import judge
-from cmbench.report.grouping import Grouping, Run, key_of
+from cmbench.report.claims import judged
+from cmbench.report.grouping import Grouping, Run
 from cmbench.report.phrases import landscape_text, surface_text, value_text
 from cmbench.report.records import Cell, Column, Row, Table
 from cmbench.report.rows import (
@@ -68,7 +68,7 @@ def toy_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]) 
         notes += _unreachable(rows)
     text = landscape_text(settings, members[0].seed)
     table = group.table(surface_text(settings), text, settings, differs, columns, rows, 2, notes)
-    return [_judged(group, table, settings["surface"])]
+    return [judged(group, table, settings["surface"])]
 
 
 def _unreachable(rows: Sequence[Row]) -> list[str]:
@@ -80,16 +80,6 @@ def _unreachable(rows: Sequence[Row]) -> list[str]:
         f"The paper's losses, {min(losses):g} to {max(losses):g}, cannot be ends on the logarithmic form that it "
         "cites: its minima lie between −3.13 and −0.81. Only the order of the rows can be compared."
     ]
-
-
-def _judged(group: Grouping, table: Table, surface: str | None = None) -> Table:
-    """The table with what the paper claims about it, where its settings and rows are the suite's own."""
-    paper = group.reference.settings.paper if group.reference else None
-    if paper is None or any("suite" in entry for entry in table.differs.values()):
-        return table
-    own = {(s.optimizer.label, key_of(s.optimizer.hyperparameters)) for s in group.reference_plan}
-    rows = tuple(row for row in table.rows if (row.label, key_of(row.hyperparameters)) in own)
-    return replace(table, footnotes=(*table.footnotes, *judge(replace(table, rows=rows), paper, surface)))
 
 
 _CRITERIA = {
@@ -121,7 +111,7 @@ def escape_ratio_tables(group: Grouping, members: list[Run], differs: Mapping[st
         *failures(rows_of),
     ]
     table = group.table("escape ratio", text, settings, differs, columns, rows, len(columns), notes)
-    return [_judged(group, table)]
+    return [judged(group, table)]
 
 
 def _escape_cell(run: Run | None, criterion: str) -> Cell:

@@ -145,6 +145,18 @@ VALUES: tuple[PaperValue, ...] = (
     PaperValue(14, "cifar10", "adam", "val_accuracy_best", 93.4, 0.2, {"lr": 0.0001}),
 )
 
+
+@dataclass(frozen=True)
+class SpeedUp:
+    """What the speed-up in a table of the paper is measured against, and within how many epochs."""
+
+    over: str
+    epochs: int
+
+
+SPEED_UPS: Mapping[int, SpeedUp] = {3: SpeedUp(over="sgd", epochs=50)}
+"""The tables that print a speed-up (metric `speed_up`), by number. Source: section 5.3."""
+
 DATASET_SIZES: Mapping[str, tuple[int, int]] = {
     "ptb": (890_000, 70_000),
     "cifar10": (40_000, 10_000),

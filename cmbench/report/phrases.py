@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cmbench.experiments.grid import split_label
 from cmbench.experiments.result import OptimizerReference
 from cmbench.optim.registry import REGISTRY
 
@@ -19,12 +20,13 @@ def value_text(value: Any) -> str:
 
 
 def optimizer_text(optimizer: OptimizerReference) -> str:
-    """`Adam+CM`, or `Adam+CM C=20` for the label `adam_cm C=20`."""
+    """`Adam+CM`, `Adam+CM C=20` for the label `adam_cm C=20`, `Adam (mine) lr=0.1` for the label `mine lr=0.1`."""
     title = REGISTRY[optimizer.name].title if optimizer.name in REGISTRY else optimizer.name
-    if optimizer.label == optimizer.name:
-        return title
-    rest = optimizer.label.removeprefix(optimizer.name)
-    return f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({optimizer.label})"
+    label, setting = split_label(optimizer.label)
+    rest = label.removeprefix(optimizer.name)
+    if label != optimizer.name:
+        title = f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({label})"
+    return f"{title} {setting}".strip()
 
 
 def plural(count: int | None, word: str) -> str:

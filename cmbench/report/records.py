@@ -31,7 +31,8 @@ class Cell:
     """One aggregate: the mean of `n` values, their sample standard deviation, the paper's number for the same.
 
     `interval` is set instead of `spread` for a difference or an escape ratio: the ends of its 95 % interval. `notes`
-    says what a reader must know to read the number, or why there is none. A share (of starts) has neither.
+    says what a reader must know to read the number, or why there is none. A share (of starts) has neither. `missed`
+    counts the runs that never reached what the column measures the way to: they are not in the mean.
     """
 
     value: float | None = None
@@ -41,6 +42,7 @@ class Cell:
     paper: PaperValue | None = None
     best: bool = False
     notes: tuple[str, ...] = ()
+    missed: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Row:
 class Table:
     """Results of one suite with the same settings. The first `lead` columns stand before the count of runs.
 
+    `verbatim` are lines that stand below it as they are, to be copied.
+
     `differs` holds what sets these settings apart from the suite's own and from its other tables, by dotted key.
     """
 
@@ -106,3 +110,4 @@ class Table:
     lead: int = 1
     differs: Mapping[str, Any] = field(default_factory=dict)
     footnotes: tuple[str, ...] = ()
+    verbatim: tuple[str, ...] = ()

@@ -29,10 +29,10 @@ def render(tables: Sequence[Table], format: Format = "terminal", *, console: Con
     `latex` (no packages needed) hold the same text. `csv` has one line per cell, in full precision.
 
     `json` is `{"schema": "cmbench.report/1", "tables": [...]}`. A table has `suite, kind, title, caption, settings,
-    differs, columns, rows, footnotes`; a column `key, title, better` (`higher`, `lower` or null); a row `title, label,
-    optimizer, hyperparameters, runs` and `cells` by column key. A cell has `value` (the mean), `spread` (sample
-    standard deviation), `n`, `interval` (95 %, of a difference), `best`, `notes` and `paper` (`value, spread, table,
-    column`).
+    differs, columns, rows, footnotes, verbatim` (lines to be copied); a column `key, title, better` (`higher`, `lower`
+    or null); a row `title, label, optimizer, hyperparameters, runs` and `cells` by column key. A cell has `value` (the
+    mean), `spread` (sample standard deviation), `n`, `interval` (95 %, of a difference), `best`, `notes` and `paper`
+    (`value, spread, table, column`).
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS, "--format")
@@ -130,11 +130,15 @@ class _Printed:
     left: bool = False
 
 
-def _grid(table: Table, narrow: bool = False) -> list[_Printed]:
+_TITLE_WIDTHS = (44, 36, 28)
+"""How long the lines of a title may be where a table is too wide: the first that makes it fit, else the last."""
+
+
+def _grid(table: Table, narrow: bool = False, title_width: int = 28) -> list[_Printed]:
     """The columns as they are printed; `narrow` breaks titles and counts of runs into several lines."""
     none = (False,) * len(table.rows)
     head = "optimizer" if any(row.optimizer for row in table.rows) else ""
-    titles = tuple(_wrapped(row.title, 28) if narrow else row.title for row in table.rows)
+    titles = tuple(_wrapped(row.title, title_width) if narrow else row.title for row in table.rows)
     printed = [_Printed(head, titles, none, left=True)]
     counted = [row.runs for row in table.rows if row.runs]
     for i, column in enumerate(table.columns):
@@ -185,8 +189,10 @@ def _terminal(tables: Sequence[Table], console: Console | None) -> str:
         for line in table.caption:
             buffer.print(Text(line, style="dim"))
         blocks = _blocks(_grid(table), star, buffer)
-        if len(blocks) > 1:
-            blocks = _blocks(_grid(table, narrow=True), star, buffer)
+        for width in _TITLE_WIDTHS if len(blocks) > 1 else ():
+            blocks = _blocks(_grid(table, narrow=True, title_width=width), star, buffer)
+            if len(blocks) == 1:
+                break
         for block in blocks:
             buffer.print(block)
         notes = list(table.footnotes)
@@ -194,6 +200,10 @@ def _terminal(tables: Sequence[Table], console: Console | None) -> str:
             notes.insert(0, "* the best of its column")
         for note in notes:
             buffer.print(Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+        if table.verbatim:
+            buffer.print()
+        for line in table.verbatim:  # not broken into several: it would not be what it was when copied
+            buffer.print(Text(line), soft_wrap=True)
         lines = [line.rstrip() for line in buffer.file.getvalue().splitlines()]
         texts.append("\n".join(line for i, line in enumerate(lines) if line or lines[i - 1]) + "\n")
     return "\n\n".join(texts)
@@ -289,7 +299,8 @@ def _markdown(tables: Sequence[Table]) -> str:
         )
         caption = "  \n".join(_markdown_text(line) for line in table.caption)
         notes = "\n".join(f"- {_markdown_text(note)}" for note in table.footnotes)
-        parts.append(f"### {_markdown_text(table.title)}\n\n{caption}\n\n{body}\n\n{notes}\n")
+        block = "\n```yaml\n" + "\n".join(table.verbatim) + "\n```\n" if table.verbatim else ""
+        parts.append(f"### {_markdown_text(table.title)}\n\n{caption}\n\n{body}\n\n{notes}\n{block}")
     return "\n".join(parts)
 
 
@@ -358,8 +369,10 @@ def _latex(tables: Sequence[Table]) -> str:
         )
         caption = ". ".join((table.title, *table.caption)).translate(_LATEX)
         notes = "".join(rf"\par\footnotesize {note.translate(_LATEX)}" + "\n" for note in table.footnotes)
+        lines = "".join(line.replace("±", "+-") + "\n" for line in table.verbatim)
+        block = f"\\begin{{verbatim}}\n{lines}\\end{{verbatim}}\n" if lines else ""
         parts.append(
-            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n{body}\n{notes}\\end{{table}}\n"
+            f"\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n{body}\n{notes}\\end{{table}}\n{block}"
         )  # fmt: skip
     return "\n".join(parts)
 
@@ -409,6 +422,7 @@ def _table_document(table: Table) -> dict[str, Any]:
         "columns": [{"key": c.key, "title": c.title, "better": c.better} for c in table.columns],
         "rows": [_row_document(row, table.columns) for row in table.rows],
         "footnotes": list(table.footnotes),
+        "verbatim": list(table.verbatim),
     }
 
 

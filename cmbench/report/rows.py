@@ -60,8 +60,10 @@ def share(lanes: Sequence[bool], paper: PaperValue | None) -> Cell:
     return Cell(sum(lanes) / len(lanes), None, len(lanes), paper=paper)
 
 
-def _eligible(row: Row, column: Column) -> bool:
+def _eligible(row: Row, column: Column, cell: Cell) -> bool:
     """A mean over the survivors of divergence is not in the running; a share counts every start anyway."""
+    if cell.missed:
+        return False
     return column.format in ("share", "ratio") or row.runs is None or not (row.runs.diverged or row.runs.failed)
 
 
@@ -71,12 +73,17 @@ def mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     for i, column in enumerate(columns):
         if column.better is None or sum(row.cells[i].value is not None for row in rows) < 2:
             continue
-        values = [row.cells[i].value for row in rows if row.cells[i].value is not None and _eligible(row, column)]
+        running = [_eligible(row, column, row.cells[i]) for row in rows]
+        values = [
+            row.cells[i].value
+            for row, runs in zip(rows, running, strict=True)
+            if runs and row.cells[i].value is not None
+        ]
         if not values:
             continue
         best = max(values) if column.better == "higher" else min(values)
-        for cells, row in zip(marked, rows, strict=True):
-            if row.cells[i].value == best and _eligible(row, column):
+        for cells, runs in zip(marked, running, strict=True):
+            if cells[i].value == best and runs:
                 cells[i] = replace(cells[i], best=True)
     return [replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -54,6 +54,24 @@ def paired_difference(
     mean = float(differences.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / n**0.5)
     return PairedDifference(mean, mean - half, mean + half, n)
+
+
+def speed_up(reference: Sequence[float | None], other: Sequence[float | None], epochs: int) -> float | None:
+    """T/t: how many times sooner `other` is as good as `reference` gets, by two curves with a value per epoch.
+
+    a = max over the first `epochs` values of `reference`, T = the first epoch (counted from 1) at which it has a, and
+    t = the first of the first `epochs` at which `other` ≥ a. Above 1 where `other` is faster; None where it does not
+    get to a, or `reference` has no value. Higher is better; an epoch without a finite value (None) reaches nothing.
+    Source: the quantity of Table 3, which the paper names without defining it.
+    """
+    goal = max((value for value in reference[:epochs] if value is not None), default=None)
+    if goal is None:
+        return None
+    needed, reached = (
+        next((epoch for epoch, value in enumerate(curve[:epochs], 1) if value is not None and value >= goal), None)
+        for curve in (reference, other)
+    )
+    return None if reached is None else needed / reached
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

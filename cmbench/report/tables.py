@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cmbench.experiments.grid import shipped
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
-from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
+from cmbench.experiments.suite import ResolvedSuite
+from cmbench.report.grid_tables import grid_tables, is_grid
 from cmbench.report.grouping import KINDS, Grouping, plan_of
 from cmbench.report.landscape_tables import convergence_tables, escape_ratio_tables, toy_tables
 from cmbench.report.records import Table
@@ -47,16 +49,17 @@ def build_tables(
             if kind == "sharpness":
                 chosen = [result for result in chosen if result.settings.get("of") not in trained]
             group = Grouping(name, kind, chosen, suite, specs, measured)
+            fill = grid_tables if kind == "train" and is_grid(group) else _TABLES[kind]
             for members, differs in group.groups():
-                tables += _TABLES[kind](group, members, differs)
+                tables += fill(group, members, differs)
     return tables
 
 
 def _builtin(name: str, results: Sequence[Result]) -> ResolvedSuite | None:
-    """The suite of that name that ships with cmbench, unless the results are of another with the same name."""
-    if name not in builtin_suites():
+    """The suite (or grid) of that name that ships with cmbench, unless the results are of another one so named."""
+    suite = shipped(name)
+    if suite is None:
         return None
-    suite = load_suite(name)
     planned = {spec.id for spec in plan_of(suite, [r for r in results if r.kind == suite.settings.kind])}
     same = [r for r in results if r.suite.sha256 == suite.sha256 or r.id in planned or r.settings.get("of") in planned]
     return suite if same or not results else None

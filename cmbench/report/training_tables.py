@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cmbench.experiments.result import Result
+from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.report.claims import judged
 from cmbench.report.grouping import KINDS, Grouping, Run, key_of, label_of
+from cmbench.report.paper import SPEED_UPS, SpeedUp
 from cmbench.report.phrases import plural, schedule_text, value_text
 from cmbench.report.records import Better, Cell, Column, Table
 from cmbench.report.rows import count_seeds, failures, make_row, mark_best, spread_note, survivors_note
-from cmbench.report.statistics import paired_difference, summarize
+from cmbench.report.statistics import paired_difference, speed_up, summarize
 
-_VALIDATION: dict[str, tuple[str, Better]] = {
+VALIDATION: dict[str, tuple[str, Better]] = {
     "val_accuracy": ("val. accuracy %", "higher"),
     "val_perplexity": ("val. perplexity", "lower"),
 }
+"""How the validation metrics of workloads are printed, and which direction is better."""
+
+
+def training_text(settings: Mapping[str, Any]) -> str:
+    """The workload, the epochs, the batch size and the schedule of training runs."""
+    schedule = schedule_text(settings.get("schedule") or {}, "epoch")
+    return (
+        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}, "
+        f"batch size {settings.get('batch_size')}, {schedule}"
+    )
 
 
 def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]) -> list[Table]:
+    """One table: a row per optimizer, means over seeds, and the differences from the first optimizer by seed."""
     settings = members[0].settings
     completed = [run.result for run in members if run.completed]
-    families = [f for f in _VALIDATION if any(f"{f}_best" in result.metrics for result in completed)]
-    sharpness = dict(_sharpness_columns(group, completed))
+    families = [f for f in VALIDATION if any(f"{f}_best" in result.metrics for result in completed)]
+    sharpness = dict(sharpness_columns(group, completed))
     rows_of = group.rows(members)
     reference = next((row for row in rows_of if any(run.completed for run in row[2])), rows_of[0])
 
     columns = []
     for family in families or ["val_accuracy"]:
-        title, better = _VALIDATION[family]
+        title, better = VALIDATION[family]
         columns.append(Column(f"{family}_best", f"best {title}", better, "hundredths"))
         columns.append(Column(f"{family}_best_vs_{label_of(reference[1])}", f"vs {reference[0]}", None, "hundredths"))
+    race = _race(group, rows_of)
+    if race:
+        columns.append(Column("speed_up", f"speed-up over {race.title}", "higher", "hundredths"))
     lead = len(columns)
     for family in families or ["val_accuracy"]:
-        title, better = _VALIDATION[family]
+        title, better = VALIDATION[family]
         columns.append(Column(f"{family}_final", f"final {title}", better, "hundredths"))
     columns.append(Column("train_loss_final", "train loss", "lower"))
     columns.append(Column("distance", "distance ‖θ−θ₀‖"))
@@ -52,12 +68,15 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
             if versus:
                 cells.append(_versus(metric, runs, reference[2]) if runs is not reference[2] else Cell())
                 continue
-            values = [_measured(run.result, column, sharpness) for run in runs if run.completed]
+            if metric == "speed_up":
+                cells.append(replace(race.cell(runs), paper=group.paper(None, optimizer, metric)))
+                continue
+            values = [measured(run.result, column, sharpness) for run in runs if run.completed]
             summary = summarize(values)
             paper = group.paper(None, optimizer, metric)
             notes = (f"n={summary.n}",) if 0 < summary.n < len(values) else ()
-            measured = [sharpness[column].get(run.result.id) for run in runs if run.completed and column in sharpness]
-            if lost := sum(m is not None and m.status != "completed" for m in measured):
+            of_runs = [sharpness[column].get(run.result.id) for run in runs if run.completed and column in sharpness]
+            if lost := sum(m is not None and m.status != "completed" for m in of_runs):
                 notes = (*notes, f"{lost} failed")
             cells.append(Cell(summary.mean, summary.std, summary.n, paper=paper, notes=notes))
         seeds = {run.seed for run in runs} | (planned_seeds if any(run.planned for run in runs) else set())
@@ -76,16 +95,57 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
     notes = spread_note(rows, "seeds")
     if any("_vs_" in column.key for column in columns):
         notes.append(f"vs {reference[0]}: mean difference over the seeds that both completed, with its 95 % t-interval")
+    if race:
+        notes.append(race.note)
     notes += group.paper_footnotes(rows, differs) + failures(rows_of) + survivors_note(rows)
-    schedule = schedule_text(settings.get("schedule") or {}, "epoch")
-    text = (
-        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}, "
-        f"batch size {settings.get('batch_size')}, {schedule}"
-    )
-    return [group.table("", text, settings, differs, columns, rows, lead, notes)]
+    text = training_text(settings)
+    return [judged(group, group.table("", text, settings, differs, columns, rows, lead, notes))]
 
 
-def _sharpness_columns(group: Grouping, completed: Sequence[Result]) -> list[tuple[Column, dict[str, Result]]]:
+@dataclass(frozen=True)
+class _Race:
+    """Who is how much sooner as good as the optimizer called `title`, whose runs are `baseline`."""
+
+    title: str
+    baseline: list[Run]
+    rule: SpeedUp
+
+    @property
+    def note(self) -> str:
+        return (
+            f"speed-up: epochs that {self.title} takes to its best validation accuracy of the first "
+            f"{self.rule.epochs} epochs, over those that the row's optimizer takes to it; by seed, then averaged"
+        )
+
+    def cell(self, runs: list[Run]) -> Cell:
+        """Mean over the seeds in which both completed and these runs get there; the others are counted in its notes."""
+        mine, theirs = (
+            {run.seed: run.result.curves.get("val_accuracy", []) for run in row if run.completed}
+            for row in (runs, self.baseline)
+        )
+        if runs is self.baseline:
+            return Cell(1.0 if mine else None, None, len(mine))
+        common = sorted(mine.keys() & theirs.keys())
+        ratios = [speed_up(theirs[seed], mine[seed], self.rule.epochs) for seed in common]
+        summary = summarize(ratios)
+        missed = len(common) - summary.n
+        notes = (f"not reached in {missed} of {plural(len(common), 'seed')}",) if missed else ()
+        if len(common) < len(mine):
+            notes = (f"n={summary.n}", *notes)
+        return Cell(summary.mean, summary.std, summary.n, notes=notes, missed=missed)
+
+
+def _race(group: Grouping, rows_of: Sequence[tuple[str, OptimizerReference, list[Run]]]) -> _Race | None:
+    """The race of a suite whose table in the paper has a column of speed-ups, where its reference has a row."""
+    place = group.reference.settings.paper if group.reference else None
+    rule = SPEED_UPS.get(place.table) if place else None
+    if rule is None:
+        return None
+    named = [(title, runs) for title, optimizer, runs in rows_of if optimizer.name == rule.over]
+    return _Race(*named[0], rule) if named else None
+
+
+def sharpness_columns(group: Grouping, completed: Sequence[Result]) -> list[tuple[Column, dict[str, Result]]]:
     """One column for each way in which these runs were measured, with the measurements by the run they are of."""
     ids = {result.id for result in completed}
     ways: dict[str, dict[str, Result]] = {}
@@ -121,7 +181,8 @@ def sharpness_tables(group: Grouping, members: list[Run], differs: Mapping[str, 
     return [group.table("sharpness", text, settings, differs, columns, rows, 1, notes)]
 
 
-def _measured(result: Result, column: Column, sharpness: Mapping[Column, Mapping[str, Result]]) -> float | None:
+def measured(result: Result, column: Column, sharpness: Mapping[Column, Mapping[str, Result]]) -> float | None:
+    """What a training run contributes to `column`; `sharpness` holds the measurements by column and run."""
     if column in sharpness:
         measurement = sharpness[column].get(result.id)
         return measurement.metrics.get("top_eigenvalue") if measurement and measurement.status == "completed" else None

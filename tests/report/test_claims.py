@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from cmbench.experiments.plan import plan_landscapes
+from cmbench.experiments.plan import plan_landscapes, plan_training
 from cmbench.experiments.settings import PaperReference
 from cmbench.experiments.suite import load_suite
 from cmbench.optim.registry import REGISTRY
 from cmbench.report import build_tables
 from cmbench.report.claims import CLAIMS, judge
+from cmbench.report.paper import VALUES
 from cmbench.report.records import Cell, Column, Row, Table
-from tests.report.results import result_of
+from tests.report.results import DATA, result_of, train_results
 
 COLUMNS = (Column("loss_final", "loss", "lower"), Column("sharpness", "sharpness", "lower"))
 
@@ -56,10 +57,26 @@ def test_rows_are_told_apart_by_their_hyperparameters():
     assert "does NOT come out: sharpness: adam_cm 9 beside adam_cm 8." in sentence
 
 
-def test_claims_name_registered_optimizers_and_places_that_suites_have():
+def test_claims_name_registered_optimizers_and_places_that_suites_or_published_numbers_have():
+    published = {("table", value.table) for value in VALUES}
     for claim in CLAIMS:
         assert all(of.optimizer in REGISTRY for group in claim.order for of in group)
-        assert load_suite("{}{}".format(*claim.place)).settings.paper is not None
+        assert claim.place in published or load_suite("{}{}".format(*claim.place)).settings.paper is not None
+
+
+@pytest.mark.parametrize(("number", "column", "count"), [
+    (2, "ptb", 1), (2, "cifar10", 2), (2, "cifar100", 1), (2, "imagenet", 1),
+    (3, "cifar10", 1), (3, "cifar100", 1), (4, "tinyimagenet", 1), (4, "5-dataset", 1),
+])  # fmt: skip
+def test_claims_about_training_come_out_of_the_papers_own_numbers(number, column, count):
+    own = [v for v in VALUES if (v.table, v.column, v.place) == (number, column, None)]
+    metrics, names = (list(dict.fromkeys(getattr(v, key) for v in own)) for key in ("metric", "optimizer"))
+    by = {(v.optimizer, v.metric): v.value for v in own}
+    rows = tuple(Row(n, tuple(Cell(by[n, metric]) for metric in metrics), n, n) for n in names)
+    printed = Table("mine", "train", "mine", (), {}, tuple(Column(metric, metric) for metric in metrics), rows)
+    verdicts = judge(printed, PaperReference(table=number, column=column))
+    assert len(verdicts) == count
+    assert all(verdict.endswith("This comes out.") for verdict in verdicts)
 
 
 def escape_results(sets=(), **escaped):
@@ -85,3 +102,32 @@ def test_a_table_of_the_suites_own_settings_carries_its_verdicts():
 def test_other_settings_or_hyperparameters_are_not_held_against_the_paper(sets):
     notes = escape_results(sets, adam=[False] * 3, adam_cg=[True] * 3, adam_cm=[False] * 3)
     assert not any("paper, Figure" in note for note in notes)
+
+
+def test_two_numbers_that_contradict_a_claim_are_printed_so_that_they_differ():
+    loss, _ = judge(toy(adam=0.50008, cm=0.5001), PaperReference(table=1), "levy")
+    assert "adam_cm 0.5001 beside adam 0.50008." in loss
+
+
+def training_notes(accuracies, extra=(), sets=()):
+    suite = load_suite("cifar10", sets=sets)
+    specs = plan_training(suite, DATA)
+    results = train_results(specs, accuracies)
+    results += [result_of(spec, "diverged") for spec in specs if (spec.optimizer.label, spec.seed) in extra]
+    return [note for note in build_tables(results, suites=[suite])[0].footnotes if note.startswith("paper, Table 2")]
+
+
+ACCURACIES = {"adam": [93.0], "adam_cg": [93.5], "adam_sam": [93.6], "adam_cm": [94.0], "adam_sam_cm": [93.9]}
+
+
+def test_a_training_table_says_what_comes_out_by_its_means():
+    best, baselines = training_notes(ACCURACIES)
+    assert "Adam+SAM+CM reaches the best accuracy. This does NOT come out: best val. accuracy %: " in best
+    assert "Adam+SAM+CM 93.9 beside Adam+CM 94." in best
+    assert baselines.endswith("Adam+CM is better than Adam, Adam+CG and Adam+SAM. This comes out.")
+
+
+def test_a_training_table_is_silent_about_rows_that_are_absent_diverged_or_set_otherwise():
+    assert training_notes({k: v for k, v in ACCURACIES.items() if k != "adam"}) == []
+    assert training_notes(ACCURACIES, extra=[("adam", 1)]) == []
+    assert training_notes(ACCURACIES, sets=["epochs=60"]) == []

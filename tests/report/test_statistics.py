@@ -6,7 +6,7 @@ import numpy
 import pytest
 from scipy import stats
 
-from cmbench.report.statistics import paired_difference, summarize, wilson_interval
+from cmbench.report.statistics import paired_difference, speed_up, summarize, wilson_interval
 
 
 def test_summary_is_numpys_mean_and_sample_deviation():
@@ -59,3 +59,35 @@ def test_a_wider_confidence_gives_a_wider_wilson_interval():
 def test_more_successes_than_tries_are_refused():
     with pytest.raises(ValueError, match="k"):
         wilson_interval(5, 4)
+
+
+def first_at_least(curve, goal):
+    """By numpy: the first epoch, counted from 1, at which the running maximum is `goal` or more."""
+    reached = numpy.maximum.accumulate(numpy.array(curve, dtype=float)) >= goal
+    return int(reached.argmax()) + 1 if reached.any() else None
+
+
+def test_speed_up_is_the_ratio_of_first_epochs_within_the_window():
+    generator = numpy.random.default_rng(0)
+    for _ in range(200):
+        reference, other = generator.integers(50, 90, (2, 12)).astype(float).tolist()
+        goal = max(reference[:8])
+        t = first_at_least(other[:8], goal)
+        expected = None if t is None else first_at_least(reference[:8], goal) / t
+        assert speed_up(reference, other, 8) == expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "epochs", "expected"),
+    [
+        ([50, 60, 70, 90], [60, 70, 70, 90], 3, 3 / 2),  # the 90 lies outside the window
+        ([50, 60, 70], [50, 60, 69], 50, None),  # never as good
+        ([50, 60, 70], [50, 60, 69, 70], 3, None),  # as good too late
+        ([70, 60, 70], [70, 0, 0], 50, 1),  # the first of two equal bests
+        ([50, None, 70], [None, 70, 70], 50, 3 / 2),
+        ([], [70], 50, None),
+        ([None], [70], 50, None),
+    ],
+)
+def test_speed_up_by_hand(reference, other, epochs, expected):
+    assert speed_up(reference, other, epochs) == expected

@@ -1,0 +1,88 @@
+"""A suite's grid: from the values tried of each hyperparameter to a suite with one optimizer per setting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from cmbench.errors import UserError
+from cmbench.experiments.suite import OptimizerSpec, ResolvedSuite, builtin_suites, load_suite
+from cmbench.optim.registry import HYPERPARAMETERS
+
+FIRST_SEED = 1000
+"""A grid's seeds begin here: those that a suite's results are reported for must not choose its settings."""
+SEEDS = 2
+"""Seeds of each setting where the command line says nothing."""
+_SUFFIX = "_grid"
+_SETTING = re.compile(rf"(?: (?:{'|'.join(HYPERPARAMETERS)})=\S+)+$")
+
+
+def load_grid(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[str] = ()) -> ResolvedSuite:
+    """The grid of a training suite, with `--opt` and `--set` applied: a suite called `NAME_grid`.
+
+    For each of its optimizers it has the product of the grid's hyperparameters that the optimizer has, the last one
+    varying fastest; the others keep the suite's values. Settings that two labels share are there once. Raises
+    `UserError` where the suite has no grid, or none for the chosen optimizers.
+    """
+    suite = load_suite(name_or_file, kind="train", opts=opts, sets=[f"seeds={SEEDS}", *sets])
+    grid, where = suite.settings.grid, f"{suite.name}.yaml: grid"
+    if not grid:
+        raise UserError(f"{where}: missing; accepted: the values to try, e.g. grid: {{lr: [0.01, 0.001]}}")
+    if not any(name in spec.hyperparameters for spec in suite.optimizers for name in grid):
+        labels = ", ".join(spec.label for spec in suite.optimizers)
+        raise UserError(f"{where}: no chosen optimizer ({labels}) has one of {', '.join(grid)}")
+    trials: dict[Any, OptimizerSpec] = {}
+    for trial in (trial for spec in suite.optimizers for trial in _trials(spec, grid)):
+        trials.setdefault((trial.name, tuple(trial.hyperparameters.items())), trial)
+    settings = suite.settings.model_copy(update={"paper": None, "grid": {}})
+    return replace(
+        suite,
+        name=suite.name + _SUFFIX,
+        settings=settings,
+        optimizers=tuple(trials.values()),
+        first_seed=FIRST_SEED,
+    )
+
+
+def _trials(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> list[OptimizerSpec]:
+    axes = {name: values for name, values in grid.items() if name in spec.hyperparameters}
+    trials = []
+    for point in product(*axes.values()):
+        values = dict(zip(axes, point, strict=True))
+        varying = [f" {name}={setting_text(value)}" for name, value in values.items() if len(axes[name]) > 1]
+        trials.append(OptimizerSpec(spec.label + "".join(varying), spec.name, spec.hyperparameters | values))
+    return trials
+
+
+def setting_text(value: Any) -> str:
+    """A hyperparameter's value without spaces: `0.01`, `0.9,0.99`, `none`; different values have different texts."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(setting_text(item) for item in value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return "none" if value is None else str(value)
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """The optimizer's label in its suite, and its setting in the grid: `("adam_cm", "lr=0.01 capacity=20")`."""
+    match = _SETTING.search(label)
+    return (label[: match.start()], match.group().strip()) if match else (label, "")
+
+
+def suite_of_grid(name: str) -> str | None:
+    """The name of the suite whose grid has this name: `digits` for `digits_grid`; None for other names."""
+    return name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else None
+
+
+def shipped(name: str) -> ResolvedSuite | None:
+    """The suite of that name that ships with cmbench, or the grid of one (`digits_grid`), as it stands in its file."""
+    suites = builtin_suites()
+    if name in suites:
+        return load_suite(name)
+    stem = suite_of_grid(name)
+    has_grid = stem in suites and getattr(load_suite(stem).settings, "grid", None)
+    return load_grid(stem) if has_grid else None
