@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import Card, digest
+from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.images import SPLIT_SEED, Augmentation, ImageClassification, stratified_split
 
 VALID = 10_000
 PADDING = 4
 
 
-class CIFAR(ImageClassification):
+class CIFAR(ImageClassification, SingleTask):
     """A seeded stratified split of the 50,000 training images into 40,000 and 10,000; the test images are left alone.
 
     Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.

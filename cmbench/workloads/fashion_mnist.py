@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import Card, digest
+from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 VALID = 10_000
 
 
-class FashionMNIST(ImageClassification):
+class FashionMNIST(ImageClassification, SingleTask):
     """The 60,000 training images, split into 50,000 and 10,000 for validation, the same for every seed of a run.
 
     The 10,000 test images are left alone. Read from torchvision's layout or from that of Debian's package

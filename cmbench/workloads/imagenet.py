@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import WHOLE, Batch, Card, Share, digest
+from cmbench.workloads.base import WHOLE, Batch, Card, Share, SingleTask, digest
 from cmbench.workloads.images import Classification
 
 CLASSES = 1000
@@ -23,7 +23,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVALUATION_BATCH = 256
 
 
-class ImageNet(Classification):
+class ImageNet(Classification, SingleTask):
     """An ImageFolder tree (`train/CLASS/*.JPEG`, `val/CLASS/*.JPEG`) or the parquet files of `ILSVRC/imagenet-1k`.
 
     Training images are random crops of 8 to 100 % of the area, scaled to 224×224, mirrored half of the time; validation

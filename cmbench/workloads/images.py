@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Share, Workload
+from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Share, Task
 
 Augmentation = Callable[[Tensor, Tensor], Tensor]
 """Changes a batch of images; the other argument (B,) says which images of the epoch, counted in its order, they are."""
@@ -25,7 +25,7 @@ def stratified_split(labels: np.ndarray, valid: int | float) -> tuple[np.ndarray
     return tuple(train_test_split(np.arange(len(labels)), test_size=valid, stratify=labels, random_state=SPLIT_SEED))
 
 
-class Classification(Workload):
+class Classification(Task):
     """Batches of images (B, C, H, W) with their classes (B,), and the cross-entropy."""
 
     metric = ACCURACY
