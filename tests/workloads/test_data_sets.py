@@ -14,8 +14,8 @@ from torchvision.transforms import functional as transforms
 
 from cmbench.errors import UserError
 from cmbench.training.seeding import generator
+from cmbench.workloads.augmentation import crop_and_flip
 from cmbench.workloads.base import Batch
-from cmbench.workloads.cifar import crop_and_flip
 from cmbench.workloads.registry import WORKLOADS, get_workload
 
 CPU = torch.device("cpu")
