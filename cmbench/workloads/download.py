@@ -1,13 +1,13 @@
-"""Fetching archives over HTTP: resumed where a connection broke off, and unpacked only as a whole."""
+"""Fetching archives over HTTP: resumed where a connection broke off, and complete wherever they appear."""
 
 from __future__ import annotations
 
 import shutil
-import tarfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -88,26 +88,28 @@ def _fetch(url: str, part: Path, report: Any) -> bool:
     return total is None or have == total
 
 
-def unpack(archive: Path, folder: Path, name: str) -> Path:
-    """The folder `name` out of a zip or tar `archive`, put into `folder`; nothing else of the archive is kept.
+def unzip(archive: Path, folder: Path, name: str) -> Path:
+    """The folder `name` out of a zip `archive`, put into `folder`; returns where it is.
 
-    It appears there only when it is complete. Raises `ValueError` for an archive that writes outside of itself or has
-    no such folder, and what `zipfile` and `tarfile` raise for a broken one.
+    It appears there only when it is complete. Raises `ValueError` for an archive that has no such folder or writes
+    outside of itself, and `zipfile.BadZipFile` for a broken one, which is deleted, so that the next download starts
+    anew.
     """
     unpacking = folder / f"{name}.part"
     shutil.rmtree(unpacking, ignore_errors=True)
     unpacking.mkdir(parents=True)
-    if zipfile.is_zipfile(archive):
+    try:
         with zipfile.ZipFile(archive) as files:
             for member in files.namelist():
                 if not (unpacking / member).resolve().is_relative_to(unpacking.resolve()):
                     raise ValueError(f"{archive}: has a file outside of itself: {member}")
             files.extractall(unpacking)
-    else:
-        with tarfile.open(archive) as files:
-            files.extractall(unpacking, filter="data")
-    if not (unpacking / name).is_dir():
-        raise ValueError(f"{archive}: has no folder {name}")
-    (unpacking / name).replace(folder / name)
-    shutil.rmtree(unpacking)
+        if not (unpacking / name).is_dir():
+            raise ValueError(f"{archive}: has no folder {name}")
+        (unpacking / name).replace(folder / name)
+    except (zipfile.BadZipFile, EOFError, zlib.error):
+        archive.unlink()
+        raise
+    finally:
+        shutil.rmtree(unpacking)
     return folder / name

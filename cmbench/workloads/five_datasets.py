@@ -14,8 +14,8 @@ from cmbench.workloads import places
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.cifar import CIFAR10, with_small_stem
 from cmbench.workloads.fashion_mnist import FashionMNIST
-from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
 from cmbench.workloads.imagenet import DEVIATION, MEAN
+from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
 from cmbench.workloads.mnist import MNIST
 from cmbench.workloads.notmnist import NotMNIST
 from cmbench.workloads.stream import Split, Stream, StreamTask

@@ -19,9 +19,9 @@ from cmbench.errors import UserError
 from cmbench.workloads import places
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, digest
-from cmbench.workloads.download import download, unpack
-from cmbench.workloads.images import SPLIT_SEED, standardised
+from cmbench.workloads.download import download, unzip
 from cmbench.workloads.imagenet import DEVIATION, MEAN
+from cmbench.workloads.images import SPLIT_SEED, standardised
 from cmbench.workloads.stream import Split, Stream, StreamTask
 
 NAME = "tiny-imagenet-200"
@@ -83,7 +83,12 @@ class TinyImageNetOnline(Stream):
 
     def fingerprint(self) -> str:
         """Of names and sizes, not of all bytes."""
-        return digest(*self._found().marks(), f"tasks of {self.ways}, {SPLIT_SEED}, crop and flip".encode())
+        source = self._found()
+        try:
+            marks = list(source.marks())
+        except OSError as error:
+            raise UserError(f"{source.folder}: not TinyImageNet: {error}") from None
+        return digest(*marks, f"tasks of {self.ways} classes, {SPLIT_SEED}, crop and flip".encode())
 
     def splits(self) -> Iterator[Split]:
         source = self._found()
@@ -108,8 +113,8 @@ class TinyImageNetOnline(Stream):
             raise UserError(f"{source.folder}: not TinyImageNet: {type(error).__name__}: {error}") from None
         if [row.label for row in rows] != np.repeat(np.arange(self.classes), count).tolist():
             raise UserError(
-                f"{source.folder}: not TinyImageNet: {len(rows):,} images of {len({row.label for row in rows})} classes "
-                f"in {split}: accepted: {count} of each of {self.classes} classes"
+                f"{source.folder}: not TinyImageNet: {len(rows):,} images in {split}: accepted: "
+                f"{count} of each of {self.classes} classes"
             )
         images = np.empty((len(rows), 3, SIZE, SIZE), np.uint8)
 
@@ -134,7 +139,7 @@ class TinyImageNetOnline(Stream):
     def prepare(self) -> None:
         home = places.home(self.data_dir)
         archive = download(self.url, home / f"{NAME}.zip")
-        unpack(archive, home, NAME)
+        unzip(archive, home, NAME)
         archive.unlink()
 
 
