@@ -88,44 +88,14 @@ class Card:
     parameters: int | None
 
 
-class Workload(ABC):
-    """A data set with its model, loss and metric. Nothing is loaded before `load`.
+class Task(ABC):
+    """What a model is trained on at a time: batches, their loss, and what it is judged by.
 
-    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places.
     `dim` is the dimension of a batch's tensors that counts independent examples.
     """
 
     metric: Metric
-    card: Card
     dim = 0
-
-    def __init__(self, data_dir: Path | None = None) -> None:
-        self.data_dir = data_dir
-
-    @property
-    def tasks(self) -> Sequence[Workload]:
-        """What is trained on, one after the other, with one model: the workload itself, unless it is a stream."""
-        return (self,)
-
-    def is_here(self) -> bool:
-        """Whether the files of the data are on this machine; what is in them `load` finds out."""
-        return True
-
-    def prepare(self) -> None:
-        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench."""
-        return
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A hash of the data and of how it is split: part of the identity of every run on it."""
-
-    @abstractmethod
-    def load(self, device: torch.device) -> None:
-        """Puts the data on `device`."""
-
-    @abstractmethod
-    def model(self) -> nn.Module:
-        """A freshly initialised model (on the CPU, from torch's global generator)."""
 
     @abstractmethod
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -170,6 +140,52 @@ class Workload(ABC):
         model.train()
         loss, correct = (total(sums) / count).tolist()
         return Evaluation(loss, self.metric.value(loss, correct))
+
+
+class Workload(ABC):
+    """A data set with its model and metric, as one task or as a stream of them. Nothing is loaded before `load`.
+
+    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places.
+    """
+
+    metric: Metric
+    card: Card
+
+    def __init__(self, data_dir: Path | None = None) -> None:
+        self.data_dir = data_dir
+
+    @property
+    @abstractmethod
+    def tasks(self) -> Sequence[Task]:
+        """What the one model is trained on, one after the other; there once the workload is loaded."""
+
+    def is_here(self) -> bool:
+        """Whether the files of the data are on this machine; what is in them `load` finds out."""
+        return True
+
+    def prepare(self) -> None:
+        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench."""
+        return
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of the data and of how it is split: part of the identity of every run on it."""
+
+    @abstractmethod
+    def load(self, device: torch.device) -> None:
+        """Puts the data on `device`."""
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """A freshly initialised model (on the CPU, from torch's global generator)."""
+
+
+class SingleTask(Workload, Task):
+    """A workload that is its own only task."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        return (self,)
 
 
 def digest(*parts: bytes) -> str:

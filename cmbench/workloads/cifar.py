@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import Card, digest
-from cmbench.workloads.images import SPLIT_SEED, Augmentation, ImageClassification, stratified_split
+from cmbench.workloads.augmentation import Augmentation, crops_and_flips
+from cmbench.workloads.base import Card, SingleTask, digest
+from cmbench.workloads.images import SPLIT_SEED, ImageClassification, standardised, stratified_split
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 VALID = 10_000
-PADDING = 4
 
 
-class CIFAR(ImageClassification):
+class CIFAR(ImageClassification, SingleTask):
     """A seeded stratified split of the 50,000 training images into 40,000 and 10,000; the test images are left alone.
 
     Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.
@@ -29,6 +32,7 @@ class CIFAR(ImageClassification):
     files: tuple[str, ...]
     label: bytes
     classes: int
+    count = 50_000
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
 
@@ -38,7 +42,8 @@ class CIFAR(ImageClassification):
     def is_here(self) -> bool:
         return self._folder() is not None
 
-    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training images, (N, 3, 32, 32) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()
         if folder is None:
             raise places.missing(self.name, self.data_dir)
@@ -50,46 +55,36 @@ class CIFAR(ImageClassification):
             # A pickle of something else may fail in any way.
             raise UserError(f"{folder}: not {self.name}'s Python version: {type(error).__name__}: {error}") from None
         if (
-            len(images) != 50_000
-            or np.bincount(labels, minlength=self.classes).tolist() != [50_000 // self.classes] * self.classes
+            len(images) != self.count
+            or np.bincount(labels, minlength=self.classes).tolist() != [self.count // self.classes] * self.classes
         ):
             raise UserError(
-                f"{folder}: not {self.name}: {len(images):,} images: accepted: 50,000, as many of each class"
+                f"{folder}: not {self.name}: {len(images):,} images: accepted: {self.count:,}, as many of each class"
             )
         return images, labels
 
     def fingerprint(self) -> str:
-        images, labels = self._read()
+        images, labels = self.read()
         return digest(images.tobytes(), labels.tobytes(), f"stratified {VALID} {SPLIT_SEED}, crop and flip".encode())
 
     def load(self, device: torch.device) -> None:
-        images, labels = self._read()
+        images, labels = self.read()
         parts = stratified_split(labels, VALID)
         self.train_images, self.valid_images = (torch.from_numpy(images[part]).to(device) for part in parts)
         self.train_labels, self.valid_labels = (torch.from_numpy(labels[part]).to(device) for part in parts)
 
     def inputs(self, images: Tensor) -> Tensor:
         """Bytes, standardised per channel."""
-        mean, deviation = (
-            torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (self.mean, self.deviation)
-        )
-        return (images.float() / 255 - mean) / deviation
+        return standardised(images, self.mean, self.deviation)
 
     def augmentation(self, count: int, order: torch.Generator) -> Augmentation:
-        device = self.train_labels.device
-        corners = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=order).to(device)
-        mirrored = (torch.rand(count, generator=order) < 0.5).to(device)
-        return lambda images, places: crop_and_flip(images, corners[places], mirrored[places])
+        return crops_and_flips(count, order, self.train_labels.device)
 
     def model(self) -> nn.Module:
         """torchvision's ResNet-34 with a 3×3 stem of stride 1 and without max-pooling."""
         from torchvision.models import resnet34
 
-        network = resnet34(num_classes=self.classes)
-        network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-        network.maxpool = nn.Identity()
-        return network
+        return with_small_stem(resnet34(num_classes=self.classes))
 
     def prepare(self) -> None:
         import torchvision
@@ -127,15 +122,9 @@ class CIFAR100(CIFAR):
     )
 
 
-def crop_and_flip(images: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
-    """Crops as large as `images` (B, C, H, W) out of them in a frame of zeros, at `corners` (B, 2).
-
-    `mirrored` (B,) says which are turned left to right.
-    """
-    size = images.shape[-1]
-    framed = F.pad(images, (PADDING,) * 4)
-    steps = torch.arange(size, device=images.device)
-    rows = corners[:, :1] + steps
-    columns = corners[:, 1:] + torch.where(mirrored[:, None], size - 1 - steps, steps)
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return framed.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+def with_small_stem(network: ResNet) -> ResNet:
+    """A ResNet for small images: its stem becomes a 3×3 convolution of stride 1, without max-pooling."""
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.maxpool = nn.Identity()
+    return network

@@ -6,11 +6,11 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from cmbench.workloads.base import Card, digest
+from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 
-class Digits(ImageClassification):
+class Digits(ImageClassification, SingleTask):
     """A stratified split of 1,437 training and 360 validation images, the same for every seed of a run."""
 
     card = Card(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ from torch import Tensor, nn
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import Card, digest
+from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 VALID = 10_000
 
 
-class FashionMNIST(ImageClassification):
+class FashionMNIST(ImageClassification, SingleTask):
     """The 60,000 training images, split into 50,000 and 10,000 for validation, the same for every seed of a run.
 
     The 10,000 test images are left alone. Read from torchvision's layout or from that of Debian's package
@@ -31,6 +32,7 @@ class FashionMNIST(ImageClassification):
         model="two 3×3 convolutions, each with pooling, and a linear layer",
         parameters=20_490,
     )
+    counts: tuple[int, ...] = (6_000,) * 10
 
     def _folder(self) -> Path | None:
         layouts = ("FashionMNIST/raw", "fashion-mnist")
@@ -39,21 +41,19 @@ class FashionMNIST(ImageClassification):
     def is_here(self) -> bool:
         return self._folder() is not None
 
-    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training images, (N, 28, 28) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()
         if folder is None:
             raise places.missing("fashion_mnist", self.data_dir, ("apt-get install dataset-fashion-mnist",))
-        images, labels = read_idx(folder, IMAGES), read_idx(folder, LABELS)
-        if images.shape != (60_000, 28, 28) or np.bincount(labels, minlength=10).tolist() != [6_000] * 10:
-            raise UserError(f"{folder}: not Fashion-MNIST: {len(images):,} images of {images.shape[1:]}")
-        return images, labels
+        return read_images(folder, "Fashion-MNIST", self.counts)
 
     def fingerprint(self) -> str:
-        images, labels = self._read()
+        images, labels = self.read()
         return digest(images.tobytes(), labels.tobytes(), f"stratified {VALID} {SPLIT_SEED}".encode())
 
     def load(self, device: torch.device) -> None:
-        images, labels = self._read()
+        images, labels = self.read()
         parts = stratified_split(labels, VALID)
         self.train_images, self.valid_images = (
             torch.from_numpy(images[part]).unsqueeze(1).to(device) for part in parts
@@ -80,6 +80,17 @@ class FashionMNIST(ImageClassification):
         from torchvision.datasets import FashionMNIST as Download
 
         Download(places.home(self.data_dir), download=True)
+
+
+def read_images(folder: Path, name: str, counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The training images (N, 28, 28) and classes (N,) of a data set in MNIST's format.
+
+    Raises `UserError` when it does not have `counts` images of each class, as the one called `name` does.
+    """
+    images, labels = read_idx(folder, IMAGES), read_idx(folder, LABELS)
+    if images.shape != (sum(counts), 28, 28) or np.bincount(labels, minlength=10).tolist() != list(counts):
+        raise UserError(f"{folder}: not {name}: {len(images):,} images of {images.shape[1:]}")
+    return images, labels
 
 
 def read_idx(folder: Path, name: str) -> np.ndarray:

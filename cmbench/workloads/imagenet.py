@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cmbench.errors import UserError
 from cmbench.workloads import places
-from cmbench.workloads.base import WHOLE, Batch, Card, Share, digest
+from cmbench.workloads.base import WHOLE, Batch, Card, Share, SingleTask, digest
 from cmbench.workloads.images import Classification
 
 CLASSES = 1000
@@ -23,7 +23,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVALUATION_BATCH = 256
 
 
-class ImageNet(Classification):
+class ImageNet(Classification, SingleTask):
     """An ImageFolder tree (`train/CLASS/*.JPEG`, `val/CLASS/*.JPEG`) or the parquet files of `ILSVRC/imagenet-1k`.
 
     Training images are random crops of 8 to 100 % of the area, scaled to 224×224, mirrored half of the time; validation
@@ -40,7 +40,7 @@ class ImageNet(Classification):
     def _folder(self) -> Path | None:
         home = places.home(self.data_dir)
         for folder in (home, home / "imagenet", home / "ILSVRC" / "Data" / "CLS-LOC", home / "imagenet-1k"):
-            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or _parquet(folder, "train"):
+            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or places.parquet(folder, "train"):
                 return folder
         return None
 
@@ -62,7 +62,7 @@ class ImageNet(Classification):
     def fingerprint(self) -> str:
         """Of names and sizes, not of 150 GB: every class with its number of files, or every parquet file's size."""
         folder = self._found()
-        files = _parquet(folder, "train") + _parquet(folder, "validation")
+        files = places.parquet(folder, "train") + places.parquet(folder, "validation")
         if files:
             return digest(*(f"{file.name} {file.stat().st_size}".encode() for file in files))
         rows = []
@@ -74,9 +74,9 @@ class ImageNet(Classification):
 
     def load(self, device: torch.device) -> None:
         self.device, folder = device, self._found()
-        if _parquet(folder, "train"):
-            self.train_set: Any = _Parquet(_parquet(folder, "train"), augment=True)
-            self.valid_set: Any = _Parquet(_parquet(folder, "validation"), augment=False)
+        if places.parquet(folder, "train"):
+            self.train_set: Any = _Parquet(places.parquet(folder, "train"), augment=True)
+            self.valid_set: Any = _Parquet(places.parquet(folder, "validation"), augment=False)
         else:
             self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
         workers = os.cpu_count() or 1
@@ -110,10 +110,6 @@ class ImageNet(Classification):
 
     def prepare(self) -> None:
         self._found()  # its terms must be accepted by a person: there is nothing to download without
-
-
-def _parquet(folder: Path, split: str) -> list[Path]:
-    return sorted(folder.glob(f"data/{split}-*.parquet")) + sorted(folder.glob(f"{split}-*.parquet"))
 
 
 class _Images(Dataset):

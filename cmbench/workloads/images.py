@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Share, Workload
-
-Augmentation = Callable[[Tensor, Tensor], Tensor]
-"""Changes a batch of images; the other argument (B,) says which images of the epoch, counted in its order, they are."""
+from cmbench.workloads.augmentation import Augmentation
+from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Share, Task
 
 VALID_BATCH = 1000
 SPLIT_SEED = 0
@@ -25,7 +23,13 @@ def stratified_split(labels: np.ndarray, valid: int | float) -> tuple[np.ndarray
     return tuple(train_test_split(np.arange(len(labels)), test_size=valid, stratify=labels, random_state=SPLIT_SEED))
 
 
-class Classification(Workload):
+def standardised(images: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """Bytes (B, C, H, W) on the scale of 0 to 1, less each channel's `mean` and divided by its `deviation`."""
+    shift, scale = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (mean, deviation))
+    return (images.float() / 255 - shift) / scale
+
+
+class Classification(Task):
     """Batches of images (B, C, H, W) with their classes (B,), and the cross-entropy."""
 
     metric = ACCURACY

@@ -23,16 +23,24 @@ def find(
 ) -> Path | None:
     """The first folder that holds all `files`, plain or with `.gz`: in `subfolders` of `home`, or one of `also`."""
     folders = [home(data_dir) / sub for sub in ("", *subfolders)] + [Path(folder) for folder in also]
-    for folder in folders:
-        if all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in files):
-            return folder
-    return None
+    return next((folder for folder in folders if holds(folder, files)), None)
 
 
-def missing(workload: str, data_dir: Path | None, hints: Sequence[str] = ()) -> UserError:
-    """The error that says where data was looked for and which command fetches it."""
+def holds(folder: Path, files: Sequence[str]) -> bool:
+    """Whether all `files` are in `folder`, plain or with `.gz`."""
+    return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in files)
+
+
+def parquet(folder: Path, split: str) -> list[Path]:
+    """The files of `split` that a data set of the hub has in `folder`, or in its `data`; none where there are none."""
+    return sorted(folder.glob(f"data/{split}-*.parquet")) + sorted(folder.glob(f"{split}-*.parquet"))
+
+
+def missing(workload: str, data_dir: Path | None, hints: Sequence[str] = (), parts: Sequence[str] = ()) -> UserError:
+    """The error that says where data was looked for, which `parts` of it are missing, and which command fetches it."""
     option = f" --data-dir {data_dir}" if data_dir is not None else ""
-    lines = [f"workload {workload}: its data is not in {home(data_dir)} (--data-dir, {VARIABLE}); fetch it with:"]
+    which = f"its data ({', '.join(parts)})" if parts else "its data"
+    lines = [f"workload {workload}: {which} is not in {home(data_dir)} (--data-dir, {VARIABLE}); fetch it with:"]
     return UserError(
         "\n".join([*lines, *(f"  {hint}" for hint in (f"cmbench data prepare {workload}{option}", *hints))])
     )

@@ -19,6 +19,9 @@ WORKLOADS = {
     "imagenet": "cmbench.workloads.imagenet:ImageNet",
     "ptb": "cmbench.workloads.ptb:PTB",
     "pydoc": "cmbench.workloads.pydoc:PyDoc",
+    "digits_online": "cmbench.workloads.digits_online:DigitsOnline",
+    "tinyimagenet_online": "cmbench.workloads.tinyimagenet:TinyImageNetOnline",
+    "five_datasets_online": "cmbench.workloads.five_datasets:FiveDatasetsOnline",
 }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import PERPLEXITY, WHOLE, Batch, Share, Workload
+from cmbench.workloads.base import PERPLEXITY, WHOLE, Batch, Share, SingleTask
 
 UNROLL = 35
 """Tokens that the gradient goes back through."""
@@ -37,7 +37,7 @@ def columns(tokens: Tensor, count: int) -> Tensor:
     return tokens[: length * count].view(count, length).t().contiguous()
 
 
-class LanguageModelling(Workload):
+class LanguageModelling(SingleTask):
     """Two streams of token numbers; a subclass loads them and says how large the vocabulary is."""
 
     metric = PERPLEXITY

@@ -2,9 +2,8 @@
 
 import gzip
 import itertools
-import pickle
 import random
-import struct
+import re
 
 import numpy as np
 import pytest
@@ -14,17 +13,14 @@ from torchvision.transforms import functional as transforms
 
 from cmbench.errors import UserError
 from cmbench.training.seeding import generator
+from cmbench.workloads.augmentation import crop_and_flip
 from cmbench.workloads.base import Batch
-from cmbench.workloads.cifar import crop_and_flip
 from cmbench.workloads.registry import WORKLOADS, get_workload
+
+from .miniatures import cifar, idx
 
 CPU = torch.device("cpu")
 DEBIAN = "/usr/share/datasets/fashion-mnist"
-
-
-def idx(array):
-    """The bytes of an IDX file."""
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -151,28 +147,12 @@ def test_the_list_says_what_is_here(treebank, cmbench):
     assert rows["ptb"]["here"]
     assert rows["digits"]["here"]
     table = cmbench("data", "list", "--data-dir", "elsewhere").stdout
-    assert "ptb             no" in table
-
-
-def small_images(folder, name):
-    """CIFAR in its Python version: every picture is as red as its class, and has a white corner."""
-    files, key, classes = {
-        "cifar10": ([f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)], b"labels", 10),
-        "cifar100": (["cifar-100-python/train"], b"fine_labels", 100),
-    }[name]
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(classes), 50_000 // classes))
-    images = np.zeros((50_000, 3, 32, 32), np.uint8)
-    images[:, 0] = labels[:, None, None]
-    images[:, :, :4, :4] = 255
-    for file, rows in zip(files, np.array_split(np.arange(50_000), len(files)), strict=True):
-        (folder / file).parent.mkdir(exist_ok=True)
-        content = {b"data": images[rows].reshape(len(rows), -1), key: labels[rows].tolist()}
-        (folder / file).write_bytes(pickle.dumps(content))
+    assert re.search(r"ptb +no", table)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
 def test_cifar_is_split_augmented_and_trained_on(name, classes, tmp_path):
-    small_images(tmp_path, name)
+    cifar(tmp_path, name)
     workload = get_workload(name, data_dir=tmp_path)
     workload.load(CPU)
     assert torch.bincount(workload.train_labels).tolist() == [40_000 // classes] * classes

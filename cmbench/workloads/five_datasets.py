@@ -1,0 +1,121 @@
+"""5-dataset: CIFAR-10, MNIST, Fashion-MNIST, SVHN and notMNIST as a stream of five tasks, for a ResNet-18."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from cmbench.workloads import places
+from cmbench.workloads.base import Card, digest
+from cmbench.workloads.cifar import CIFAR10, with_small_stem
+from cmbench.workloads.fashion_mnist import FashionMNIST
+from cmbench.workloads.imagenet import DEVIATION, MEAN
+from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
+from cmbench.workloads.mnist import MNIST
+from cmbench.workloads.notmnist import NotMNIST
+from cmbench.workloads.stream import Split, Stream, StreamTask
+from cmbench.workloads.svhn import SVHN
+
+
+class Source(Protocol):
+    """Where the training images of one data set come from."""
+
+    def is_here(self) -> bool:
+        """Whether its files are on this machine."""
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes, (N, 3, 32, 32) or grey (N, 28, 28), and classes (N,); raises `UserError` for other files."""
+
+    def prepare(self) -> None:
+        """Downloads them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One data set, and how many of its training images, or what share of them, are for validation."""
+
+    name: str
+    source: Callable[[Path | None], Source]
+    valid: int | float
+
+
+class SmallPictures(StreamTask):
+    """Images of 32×32 pixels, standardised like ImageNet's, as Mehta et al. (2023) do; they are not augmented."""
+
+    def inputs(self, images: Tensor) -> Tensor:
+        return standardised(images, MEAN, DEVIATION)
+
+
+class FiveDatasetsOnline(Stream):
+    """The five one after the other, in this order (Mehta et al., 2023); all as 32×32 RGB.
+
+    Validation is on a stratified split of each one's training images, the same for every seed of a run: 10,000 of
+    CIFAR-10, MNIST and Fashion-MNIST, a fifth of SVHN and notMNIST. Their test images are left alone.
+    """
+
+    ways = 10
+    task = SmallPictures
+    parts = (
+        Part("CIFAR-10", CIFAR10, 10_000),
+        Part("MNIST", MNIST, 10_000),
+        Part("Fashion-MNIST", FashionMNIST, 10_000),
+        Part("SVHN", SVHN, 0.2),
+        Part("notMNIST", NotMNIST, 0.2),
+    )
+    card = Card(
+        data="CIFAR-10, MNIST, Fashion-MNIST, SVHN, notMNIST as five ten-way tasks: 213,584 + 48,397 of their training "
+        "images",
+        source="torchvision's sources; http://yaroslavvb.com/upload/notMNIST (notMNIST_small.tar.gz)",
+        model="ResNet-18 with a 3×3 stem",
+        parameters=11_194_482,
+    )
+
+    def _missing(self) -> list[Part]:
+        return [part for part in self.parts if not part.source(self.data_dir).is_here()]
+
+    def is_here(self) -> bool:
+        return not self._missing()
+
+    def _read(self) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
+        if missing := self._missing():
+            raise places.missing("five_datasets_online", self.data_dir, parts=[part.name for part in missing])
+        for part in self.parts:
+            images, labels = part.source(self.data_dir).read()
+            yield part, images, labels.astype(np.int64)
+
+    def fingerprint(self) -> str:
+        return digest(
+            *(
+                # Part by part: all images together are 800 MB.
+                digest(images.tobytes(), labels.tobytes(), f"stratified {part.valid} {SPLIT_SEED}".encode()).encode()
+                for part, images, labels in self._read()
+            )
+        )
+
+    def splits(self) -> Iterator[Split]:
+        for part, images, labels in self._read():
+            if images.ndim == 3:
+                images = as_rgb(images)
+            train, valid = stratified_split(labels, part.valid)
+            yield Split(images[train], labels[train], images[valid], labels[valid])
+
+    def model(self) -> nn.Module:
+        """torchvision's ResNet-18 with a 3×3 stem of stride 1, without max-pooling, and 50 outputs."""
+        from torchvision.models import resnet18
+
+        return with_small_stem(resnet18(num_classes=self.ways * len(self.parts)))
+
+    def prepare(self) -> None:
+        for part in self._missing():
+            part.source(self.data_dir).prepare()
+
+
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """Grey images (N, 28, 28) in a black frame of 2 pixels, the same in three channels: (N, 3, 32, 32)."""
+    framed = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    return np.repeat(framed[:, None], 3, axis=1)

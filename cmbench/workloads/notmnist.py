@@ -1,0 +1,92 @@
+"""notMNIST: the letters A to J in 18,724 fonts and images of 28×28 pixels (its small, hand-cleaned part)."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from cmbench.errors import UserError
+from cmbench.workloads import places
+from cmbench.workloads.download import download
+
+NAME = "notMNIST_small"
+LETTERS = "ABCDEFGHIJ"
+
+
+class NotMNIST:
+    """Read from the folders `notMNIST_small/A` to `J` of PNG files, or from `notMNIST_small.tar.gz` as it is.
+
+    Files that are no images are skipped: the original has two, one of A and one of F. `counts` is the number of images
+    of each class that are left.
+    """
+
+    url = "http://yaroslavvb.com/upload/notMNIST/notMNIST_small.tar.gz"
+    counts: tuple[int, ...] = (1_872, 1_873, 1_873, 1_873, 1_873, 1_872, 1_872, 1_872, 1_872, 1_872)
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self.data_dir = data_dir
+
+    def _place(self) -> Path | None:
+        """The folder, or the archive."""
+        home = places.home(self.data_dir)
+        for folder in (home, home / "notMNIST"):
+            if all((folder / NAME / letter).is_dir() for letter in LETTERS):
+                return folder / NAME
+            if (folder / f"{NAME}.tar.gz").is_file():
+                return folder / f"{NAME}.tar.gz"
+        return None
+
+    def is_here(self) -> bool:
+        return self._place() is not None
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bytes (N, 28, 28), ordered by the names of their files, and classes (N,), 0 for A.
+
+        Raises `UserError` for other files.
+        """
+        place = self._place()
+        images, labels = [], []
+        try:
+            for letter, _, content in sorted(_folder(place) if place.is_dir() else _archive(place)):
+                picture = _decode(content)
+                if picture is not None:
+                    images.append(picture)
+                    labels.append(LETTERS.index(letter))
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise UserError(f"{place}: not notMNIST: {type(error).__name__}: {error}") from None
+        counts = np.bincount(np.array(labels, np.int64), minlength=10).tolist()
+        if counts != list(self.counts):
+            raise UserError(f"{place}: not notMNIST: images of each letter: {counts}: accepted: {list(self.counts)}")
+        return np.stack(images), np.array(labels, np.int64)
+
+    def prepare(self) -> None:
+        download(self.url, places.home(self.data_dir) / f"{NAME}.tar.gz")
+
+
+def _folder(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Letter, name and content of every PNG file."""
+    for letter in LETTERS:
+        for file in (folder / letter).glob("*.png"):
+            yield letter, file.name, file.read_bytes()
+
+
+def _archive(archive: Path) -> Iterator[tuple[str, str, bytes]]:
+    with tarfile.open(archive) as files:
+        for member in files:
+            path = PurePosixPath(member.name)
+            if member.isfile() and path.suffix == ".png" and path.parent.name in LETTERS:
+                yield path.parent.name, path.name, files.extractfile(member).read()
+
+
+def _decode(content: bytes) -> np.ndarray | None:
+    """The image (28, 28), or None where there is no such image in the file."""
+    try:
+        picture = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    except (OSError, SyntaxError):  # what Pillow raises for a file that is cut off, empty or something else
+        return None
+    return picture if picture.shape == (28, 28) else None

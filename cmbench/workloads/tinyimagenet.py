@@ -1,0 +1,229 @@
+"""TinyImageNet: 200 classes of photographs of 64×64 pixels as a stream of 40 five-way tasks."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from cmbench.errors import UserError
+from cmbench.workloads import places
+from cmbench.workloads.augmentation import Augmentation, crops_and_flips
+from cmbench.workloads.base import Card, digest
+from cmbench.workloads.download import download, unzip
+from cmbench.workloads.imagenet import DEVIATION, MEAN
+from cmbench.workloads.images import SPLIT_SEED, standardised
+from cmbench.workloads.stream import Split, Stream, StreamTask
+
+NAME = "tiny-imagenet-200"
+SIZE = 64
+WIDTH = 160
+HIDDEN = 640
+
+
+class Photographs(StreamTask):
+    """Images of 64×64 pixels, standardised like ImageNet's; training images are cropped and mirrored at random.
+
+    The crops are from a frame 4 pixels wider on each side (Gupta et al., 2020).
+    """
+
+    def inputs(self, images: Tensor) -> Tensor:
+        return standardised(images, MEAN, DEVIATION)
+
+    def augmentation(self, count: int, order: torch.Generator) -> Augmentation:
+        return crops_and_flips(count, order, self.train_labels.device)
+
+
+class TinyImageNetOnline(Stream):
+    """The folder `tiny-imagenet-200`, or the parquet files of the hub's `zh-plus/tiny-imagenet`.
+
+    All 500 training images of each class are trained on; the official 50 validation images of each are the validation
+    set. Classes go to tasks at random, the same for every seed of a run (Gupta et al., 2020). The images are decoded
+    whenever they are loaded, which takes about 20 s on two cores.
+    """
+
+    ways = 5
+    task = Photographs
+    url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+    classes, train_count, valid_count = 200, 500, 50
+    card = Card(
+        data="TinyImageNet: 100,000 + 10,000 photographs of 64×64 pixels, as 40 five-way tasks",
+        source="http://cs231n.stanford.edu/tiny-imagenet-200.zip, or the hub's zh-plus/tiny-imagenet (parquet)",
+        model="four 3×3 convolutions of 160 channels and stride 2, three linear layers",
+        parameters=2_873_640,
+    )
+
+    def _source(self) -> Source | None:
+        home = places.home(self.data_dir)
+        for folder in (home / NAME, home / "tiny-imagenet", home):
+            if (folder / "wnids.txt").is_file() and (folder / "train").is_dir():
+                return _Folder(folder)
+            if places.parquet(folder, "train") and places.parquet(folder, "valid"):
+                return _Parquet(folder)
+        return None
+
+    def is_here(self) -> bool:
+        return self._source() is not None
+
+    def _found(self) -> Source:
+        source = self._source()
+        if source is None:
+            target = places.home(self.data_dir) / "tiny-imagenet"
+            hub = f"hf download zh-plus/tiny-imagenet --repo-type dataset --local-dir {target}"
+            raise places.missing("tinyimagenet_online", self.data_dir, (hub,))
+        return source
+
+    def fingerprint(self) -> str:
+        """Of names and sizes, not of all bytes."""
+        source = self._found()
+        try:
+            marks = list(source.marks())
+        except OSError as error:
+            raise UserError(f"{source.folder}: not TinyImageNet: {error}") from None
+        return digest(*marks, f"tasks of {self.ways} classes, {SPLIT_SEED}, crop and flip".encode())
+
+    def splits(self) -> Iterator[Split]:
+        source = self._found()
+        train = self._decoded(source, "train", self.train_count)
+        valid = self._decoded(source, "valid", self.valid_count)
+        classes = np.random.default_rng(SPLIT_SEED).permutation(self.classes)
+        for chosen in classes.reshape(-1, self.ways):
+            parts = []
+            for images in (train, valid):
+                count = images.shape[1]
+                parts += [images[chosen].reshape(-1, 3, SIZE, SIZE), np.repeat(np.arange(self.ways), count)]
+            yield Split(*parts)
+
+    def _decoded(self, source: Source, split: str, count: int) -> np.ndarray:
+        """The images of all classes in their order, (classes, count, 3, 64, 64) bytes: 1.2 GB for the training images.
+
+        Raises `UserError` when there are not `count` of each class.
+        """
+        try:
+            rows = sorted(source.rows(split), key=lambda row: row.label)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{source.folder}: not TinyImageNet: {type(error).__name__}: {error}") from None
+        if [row.label for row in rows] != np.repeat(np.arange(self.classes), count).tolist():
+            raise UserError(
+                f"{source.folder}: not TinyImageNet: {len(rows):,} images in {split}: accepted: "
+                f"{count} of each of {self.classes} classes"
+            )
+        images = np.empty((len(rows), 3, SIZE, SIZE), np.uint8)
+
+        def decode(i: int) -> None:
+            images[i] = _decode(rows[i])
+
+        # Pillow decodes outside of Python's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in threads.map(decode, range(len(rows))):
+                pass
+        return images.reshape(self.classes, count, 3, SIZE, SIZE)
+
+    def model(self) -> nn.Module:
+        """The network of Gupta et al. (2020), with one output for each class of all tasks."""
+        layers: list[nn.Module] = []
+        for channels in (3, WIDTH, WIDTH, WIDTH):
+            layers += [nn.Conv2d(channels, WIDTH, 3, stride=2, padding=1), nn.ReLU()]
+        layers += [nn.Flatten(), nn.Linear((SIZE // 16) ** 2 * WIDTH, HIDDEN), nn.ReLU()]
+        layers += [nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.classes)]
+        return nn.Sequential(*layers)
+
+    def prepare(self) -> None:
+        home = places.home(self.data_dir)
+        archive = download(self.url, home / f"{NAME}.zip")
+        unzip(archive, home, NAME)
+        archive.unlink()
+
+
+class Row(NamedTuple):
+    """One image: its class, its name in messages, and what Pillow opens."""
+
+    label: int
+    name: str
+    content: Path | io.BytesIO
+
+
+class Source(Protocol):
+    """One of the forms that the data comes in, lying in `folder`."""
+
+    folder: Path
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """The images of `train` or `valid`, not decoded; classes are counted in the order of their WordNet numbers."""
+
+    def marks(self) -> Iterator[bytes]:
+        """Names and sizes that tell one state of the files from another."""
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The original layout: train/WNID/images/*.JPEG, val/images/*.JPEG with val/val_annotations.txt, wnids.txt."""
+
+    folder: Path
+
+    def _classes(self) -> list[str]:
+        return sorted((self.folder / "wnids.txt").read_text().split())
+
+    def rows(self, split: str) -> Iterator[Row]:
+        classes = self._classes()
+        if split == "train":
+            for label, wnid in enumerate(classes):
+                for file in sorted((self.folder / "train" / wnid / "images").glob("*.JPEG")):
+                    yield Row(label, str(file), file)
+        else:
+            numbers = {wnid: label for label, wnid in enumerate(classes)}
+            for line in (self.folder / "val" / "val_annotations.txt").read_text().splitlines():
+                name, wnid, *_ = line.split("\t")
+                file = self.folder / "val" / "images" / name
+                yield Row(numbers[wnid], str(file), file)
+
+    def marks(self) -> Iterator[bytes]:
+        for name in ("wnids.txt", "val/val_annotations.txt"):
+            yield (self.folder / name).read_bytes()
+        for images in (*(f"train/{wnid}/images" for wnid in self._classes()), "val/images"):
+            sizes = [entry.stat().st_size for entry in os.scandir(self.folder / images)]
+            yield f"{images} {len(sizes)} {sum(sizes)}".encode()
+
+
+@dataclass(frozen=True)
+class _Parquet:
+    """The hub's files of either split, with the columns `image` (bytes and path) and `label`."""
+
+    folder: Path
+
+    def _files(self, split: str) -> list[Path]:
+        return places.parquet(self.folder, split)
+
+    def rows(self, split: str) -> Iterator[Row]:
+        from pyarrow.parquet import ParquetFile
+
+        for file in self._files(split):
+            for batch in ParquetFile(file).iter_batches(columns=["image", "label"]):
+                for row in batch.to_pylist():
+                    image = row["image"]
+                    yield Row(row["label"], f"{file}: {image['path']}", io.BytesIO(image["bytes"]))
+
+    def marks(self) -> Iterator[bytes]:
+        for file in (*self._files("train"), *self._files("valid")):
+            yield f"{file.name} {file.stat().st_size}".encode()
+
+
+def _decode(row: Row) -> np.ndarray:
+    """The image (3, 64, 64); a few of the originals are grey."""
+    try:
+        with Image.open(row.content) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise UserError(f"{row.name}: not an image: {error}") from None
+    if pixels.shape != (SIZE, SIZE, 3):
+        raise UserError(f"{row.name}: {pixels.shape[1]}×{pixels.shape[0]} pixels: accepted: {SIZE}×{SIZE}")
+    return pixels.transpose(2, 0, 1)

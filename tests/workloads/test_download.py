@@ -1,0 +1,164 @@
+"""Downloads from a server that breaks off, and archives that are broken or malicious."""
+
+import http.server
+import threading
+import urllib.error
+import zipfile
+
+import pytest
+
+from cmbench.workloads import download as module
+from cmbench.workloads.download import download, unzip
+from cmbench.workloads.registry import get_workload
+from cmbench.workloads.tinyimagenet import TinyImageNetOnline
+
+from . import miniatures
+
+CONTENT = bytes(range(256)) * 4000
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files`; the first `breaks` answers break off in the middle. `ranges` has the Range of every request."""
+
+    def __init__(self, files, breaks=0, resumes=True):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.breaks, self.resumes, self.ranges = files, breaks, resumes, []
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        asked = self.headers.get("Range")
+        server.ranges.append(asked)
+        content = server.files.get(self.path[1:])
+        if content is None:
+            self.send_error(404)
+            return
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and server.resumes else 0
+        if start and start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        rest = content[start:]
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        if server.breaks:
+            server.breaks -= 1
+            rest = rest[: len(rest) // 2]
+        self.wfile.write(rest)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch):
+    """No proxy, no waiting."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(module, "PAUSE", 0)
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path):
+    with Server({"data": CONTENT}, breaks=1) as server:
+        file = download(server.url("data"), tmp_path / "deep" / "data.bin")
+    assert file.read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
+    assert [path.name for path in file.parent.iterdir()] == ["data.bin"]
+
+
+def test_an_earlier_part_is_gone_on_with(tmp_path):
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
+    with Server({"data": CONTENT}) as server:
+        assert download(server.url("data"), tmp_path / "data.bin").read_bytes() == CONTENT
+        assert server.ranges == ["bytes=1000-"]
+        download(server.url("data"), tmp_path / "data.bin")
+        assert len(server.ranges) == 1  # it is there
+
+
+def test_a_part_that_is_everything_is_the_file_and_one_that_is_too_long_is_dropped(tmp_path):
+    with Server({"data": CONTENT}) as server:
+        (tmp_path / "whole.part").write_bytes(CONTENT)
+        assert download(server.url("data"), tmp_path / "whole").read_bytes() == CONTENT
+        (tmp_path / "long.part").write_bytes(CONTENT + b"more")
+        assert download(server.url("data"), tmp_path / "long").read_bytes() == CONTENT
+
+
+def test_a_server_that_cannot_resume_sends_everything_anew(tmp_path):
+    (tmp_path / "data.bin.part").write_bytes(b"something")
+    with Server({"data": CONTENT}, resumes=False) as server:
+        assert download(server.url("data"), tmp_path / "data.bin").read_bytes() == CONTENT
+
+
+def test_a_download_that_does_not_get_on_is_given_up_and_keeps_what_it_has(tmp_path):
+    with Server({"data": CONTENT}) as server:
+        url = server.url("data")
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(ConnectionError, match="1,000 bytes arrived, then nothing more"):
+        download(url, tmp_path / "data.bin")
+    assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:1000]
+    with Server({}) as server, pytest.raises(urllib.error.HTTPError, match="404"):
+        download(server.url("data"), tmp_path / "other")
+
+
+def test_tinyimagenet_is_downloaded_and_unzipped(tmp_path, monkeypatch):
+    root = miniatures.tinyimagenet(tmp_path / "original", classes=2, train=2, valid=1)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for file in root.rglob("*"):
+            archive.write(file, file.relative_to(root.parent))
+    workload = get_workload("tinyimagenet_online", data_dir=tmp_path / "here")
+    assert not workload.is_here()
+    with Server({"tiny.zip": (tmp_path / "data.zip").read_bytes()}, breaks=1) as server:
+        monkeypatch.setattr(TinyImageNetOnline, "url", server.url("tiny.zip"))
+        workload.prepare()
+    assert workload.is_here()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["tiny-imagenet-200"]
+    assert workload.fingerprint() == get_workload("tinyimagenet_online", data_dir=tmp_path / "original").fingerprint()
+
+
+def test_a_zip_that_is_broken_malicious_or_something_else_leaves_nothing_behind(tmp_path):
+    archive = tmp_path / "data.zip"
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("wanted/file", "content")
+        files.writestr("../outside", "content")
+    with pytest.raises(ValueError, match=r"a file outside of itself: \.\./outside"):
+        unzip(archive, tmp_path / "here", "wanted")
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("wanted/file", "content")
+    with pytest.raises(ValueError, match="no folder other"):
+        unzip(archive, tmp_path / "here", "other")
+    assert list((tmp_path / "here").iterdir()) == []
+    assert (unzip(archive, tmp_path / "here", "wanted") / "file").read_text() == "content"
+    archive.write_bytes(archive.read_bytes()[:60])
+    with pytest.raises(zipfile.BadZipFile):
+        unzip(archive, tmp_path / "here", "again")
+    assert not archive.exists()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["wanted"]
+
+
+def test_notmnist_is_downloaded(tmp_path, monkeypatch):
+    from cmbench.workloads.notmnist import NotMNIST
+
+    miniatures.notmnist(tmp_path, (2,) * 10)
+    (tmp_path / "server").mkdir()
+    miniatures.notmnist_archive(tmp_path, tmp_path / "server")
+    monkeypatch.setattr(NotMNIST, "counts", (2,) * 10)
+    with Server({"letters": (tmp_path / "server" / "notMNIST_small.tar.gz").read_bytes()}) as server:
+        monkeypatch.setattr(NotMNIST, "url", server.url("letters"))
+        NotMNIST(tmp_path / "here").prepare()
+    assert len(NotMNIST(tmp_path / "here").read()[0]) == 20
