@@ -22,7 +22,7 @@ from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.training import checkpoint
 from cmbench.training.seeding import generator
-from cmbench.workloads.base import Workload
+from cmbench.workloads.base import Task, Workload
 from cmbench.workloads.registry import get_workload
 
 
@@ -84,7 +84,7 @@ def load_workload(result: Result, path: Path, device: torch.device, data_dir: Pa
     return workload
 
 
-def loss_hessian(model: nn.Module, task: Workload, batch_size: int, batches: int | None = None) -> tuple[Hessian, int]:
+def loss_hessian(model: nn.Module, task: Task, batch_size: int, batches: int | None = None) -> tuple[Hessian, int]:
     """The Hessian of the mean training loss over so many batches (all if None), not augmented; and their number."""
     every = task.batches(batch_size, generator(0, "sharpness"), augment=False)
     chosen = weighted(islice(every, batches), lambda batch: batch.targets.numel())
@@ -97,7 +97,7 @@ class SharpnessGauge:
 
     examples: int
 
-    def __call__(self, model: nn.Module, task: Workload) -> float:
+    def __call__(self, model: nn.Module, task: Task) -> float:
         model.eval()
         found = top_eigenvalue(loss_hessian(model, task, self.examples, 1)[0])
         model.train()
@@ -111,7 +111,7 @@ def measure(
     device: torch.device,
     product_done: Callable[[], None] = lambda: None,
 ) -> Measurement:
-    """The largest eigenvalue of the Hessian of the mean training loss, in evaluation mode."""
+    """The largest eigenvalue of the Hessian of the mean training loss, in evaluation mode; of a stream's last task."""
     began = time.perf_counter()
     settings: Any = spec.settings
     model = workload.model()

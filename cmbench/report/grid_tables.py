@@ -16,7 +16,7 @@ from cmbench.report.records import Cell, Column, Row, Table
 from cmbench.report.rows import count_seeds, failures, make_row, mark_best, spread_note, survivors_note
 from cmbench.report.selection import Choice, choose, varying
 from cmbench.report.statistics import summarize
-from cmbench.report.training_tables import VALIDATION, measured, sharpness_columns, training_text
+from cmbench.report.training_tables import judged_by, measured, sharpness_columns, training_text
 
 Rows = Sequence[tuple[str, OptimizerReference, list[Run]]]
 
@@ -31,12 +31,10 @@ def grid_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any])
     """A table for every optimizer, its settings in the order of the grid; below the last one, the best of each."""
     settings = members[0].settings
     completed = [run.result for run in members if run.completed]
-    found = [name for name in VALIDATION if any(f"{name}_best" in result.metrics for result in completed)]
-    family = (found or ["val_accuracy"])[0]
-    title, better = VALIDATION[family]
+    metric, *_ = judged_by(completed)
     sharpness = dict(sharpness_columns(group, completed))
     columns = [
-        Column(f"{family}_best", f"best {title}", better, "hundredths"),
+        metric,
         Column("train_loss_final", "train loss", "lower"),
         *sharpness,
     ]
@@ -51,18 +49,18 @@ def grid_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any])
         if not run:
             continue
         rows = [_row(row, columns, sharpness, seeds) for row in run]
-        choice = choose(rows, 0, better)
+        choice = choose(rows, 0, metric.better)
         rows = mark_best(rows, columns)
         notes = [] if len(run) == len(rows_of) else [f"{len(run)} of {plural(len(rows_of), 'setting')} have results"]
         notes += [*spread_note(rows, "seeds"), *failures(run), *survivors_note(rows)]
         name = optimizer_text(_base(run[0][1]))
-        table = group.table(name, training_text(settings), settings, differs, columns, rows, 1, notes)
+        table = group.table(name, training_text(settings, [metric]), settings, differs, columns, rows, 1, notes)
         tables.append(table if not tables else replace(table, caption=()))
         lines += _lines(label, rows, choice)
     if not tables:
         return []
     heading = (
-        f"# Best settings by the mean {columns[0].title} over {'seed' if len(seeds) == 1 else 'seeds'} "
+        f"# Best settings by the mean {metric.title} over {'seed' if len(seeds) == 1 else 'seeds'} "
         f"{', '.join(map(str, seeds))};",
         f"# to be copied below `optimizers:` of the suite {suite_of_grid(group.name)}:",
     )

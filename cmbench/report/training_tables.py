@@ -16,18 +16,30 @@ from cmbench.report.records import Better, Cell, Column, Table
 from cmbench.report.rows import count_seeds, failures, make_row, mark_best, spread_note, survivors_note
 from cmbench.report.statistics import paired_difference, speed_up, summarize
 
-VALIDATION: dict[str, tuple[str, Better]] = {
-    "val_accuracy": ("val. accuracy %", "higher"),
-    "val_perplexity": ("val. perplexity", "lower"),
+JUDGED_BY: dict[str, tuple[str, Better]] = {
+    "val_accuracy_best": ("best val. accuracy %", "higher"),
+    "val_perplexity_best": ("best val. perplexity", "lower"),
+    "learning_accuracy": ("learning accuracy %", "higher"),
 }
-"""How the validation metrics of workloads are printed, and which direction is better."""
+"""The metrics that runs are judged by, how they are printed, and which direction is better."""
+_ALSO = {
+    "val_accuracy_best": Column("val_accuracy_final", "final val. accuracy %", "higher", "hundredths"),
+    "val_perplexity_best": Column("val_perplexity_final", "final val. perplexity", "lower", "hundredths"),
+}
 
 
-def training_text(settings: Mapping[str, Any]) -> str:
-    """The workload, the epochs, the batch size and the schedule of training runs."""
+def judged_by(results: Sequence[Result]) -> list[Column]:
+    """The columns of the metrics that `results` are judged by; one of a guess where there are none yet."""
+    found = [metric for metric in JUDGED_BY if any(metric in result.metrics for result in results)]
+    return [Column(metric, *JUDGED_BY[metric], "hundredths") for metric in found or ["val_accuracy_best"]]
+
+
+def training_text(settings: Mapping[str, Any], metrics: Sequence[Column]) -> str:
+    """The workload, the epochs, the batch size and the schedule of training runs judged by `metrics`."""
     schedule = schedule_text(settings.get("schedule") or {}, "epoch")
+    each = " per task" if any(column.key == "learning_accuracy" for column in metrics) else ""
     return (
-        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}, "
+        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}{each}, "
         f"batch size {settings.get('batch_size')}, {schedule}"
     )
 
@@ -36,23 +48,21 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
     """One table: a row per optimizer, means over seeds, and the differences from the first optimizer by seed."""
     settings = members[0].settings
     completed = [run.result for run in members if run.completed]
-    families = [f for f in VALIDATION if any(f"{f}_best" in result.metrics for result in completed)]
+    metrics = judged_by(completed)
     sharpness = dict(sharpness_columns(group, completed))
     rows_of = group.rows(members)
     reference = next((row for row in rows_of if any(run.completed for run in row[2])), rows_of[0])
 
     columns = []
-    for family in families or ["val_accuracy"]:
-        title, better = VALIDATION[family]
-        columns.append(Column(f"{family}_best", f"best {title}", better, "hundredths"))
-        columns.append(Column(f"{family}_best_vs_{label_of(reference[1])}", f"vs {reference[0]}", None, "hundredths"))
+    for column in metrics:
+        columns.append(column)
+        versus = f"{column.key}_vs_{label_of(reference[1])}"
+        columns.append(Column(versus, f"vs {reference[0]}", None, "hundredths"))
     race = _race(group, rows_of)
     if race:
         columns.append(Column("speed_up", f"speed-up over {race.title}", "higher", "hundredths"))
     lead = len(columns)
-    for family in families or ["val_accuracy"]:
-        title, better = VALIDATION[family]
-        columns.append(Column(f"{family}_final", f"final {title}", better, "hundredths"))
+    columns += [_ALSO[column.key] for column in metrics if column.key in _ALSO]
     columns.append(Column("train_loss_final", "train loss", "lower"))
     columns.append(Column("distance", "distance ‖θ−θ₀‖"))
     columns += sharpness
@@ -98,7 +108,7 @@ def train_tables(group: Grouping, members: list[Run], differs: Mapping[str, Any]
     if race:
         notes.append(race.note)
     notes += group.paper_footnotes(rows, differs) + failures(rows_of) + survivors_note(rows)
-    text = training_text(settings)
+    text = training_text(settings, metrics)
     return [judged(group, group.table("", text, settings, differs, columns, rows, lead, notes))]
 
 

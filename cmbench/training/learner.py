@@ -16,7 +16,7 @@ from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import stream
-from cmbench.workloads.base import Batch, Evaluation, Workload
+from cmbench.workloads.base import Batch, Evaluation, Task, Workload
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -90,7 +90,7 @@ class Learner:
             )
         return kept
 
-    def step(self, task: Workload, batch: Batch, carries: list[Any] | None) -> tuple[Tensor, list[Any]]:
+    def step(self, task: Task, batch: Batch, carries: list[Any] | None) -> tuple[Tensor, list[Any]]:
         """One step of the optimizer; returns the loss before it, on the device, and what the batch leaves.
 
         The loss is this process's part: its mean over the processes is the mean over the batch.
@@ -160,7 +160,7 @@ class Learner:
         ]
         return norms_over_shards(gaps, self.parameters, "global")[0].item()
 
-    def evaluate(self, task: Workload) -> Evaluation:
+    def evaluate(self, task: Task) -> Evaluation:
         """Loss and metric on the task's validation set, by all processes together."""
         with self._autocast():
             return task.evaluate(self.network, self.processes.share, self.processes.total)

@@ -30,7 +30,7 @@ from cmbench.training.learner import Learner
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.readout import Readout
 from cmbench.training.seeding import generator
-from cmbench.workloads.base import Workload
+from cmbench.workloads.base import Task, Workload
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Gauge:
     """
 
     every_epochs: int
-    measure: Callable[[nn.Module, Workload], float]
+    measure: Callable[[nn.Module, Task], float]
 
 
 @dataclass
@@ -202,7 +202,8 @@ def train(
                 # Since its checkpoint a buffer has counted from the beginning.
                 values["buffer_accepted"], seen = stats.accepted - seen, 0
             for name, gauge in gauges.items():
-                with torch.random.fork_rng():
+                # A second derivative does not go through a compiled model.
+                with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
                     due = (epoch + 1) % gauge.every_epochs == 0
                     values[name] = gauge.measure(learner.model, task) if due else None
             for key, value in values.items():
