@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import cmbench
-from cmbench.cli import convergence, data, escape_ratio, report, sharpness, suites, toy, train
+from cmbench.cli import convergence, data, doctor, escape_ratio, report, sharpness, suites, toy, train
 from cmbench.errors import MissingResults, UserError
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.command("sharpness")(sharpness.sharpness)
 app.command("report")(report.report)
 app.command("suites")(suites.suites)
 app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -60,6 +62,14 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
         "git_commit": _git_commit(),
     }
+
+
+def compiler() -> str | None:
+    """The C++ compiler that `torch.compile` and the fused optimizers would use on a CPU; None where there is none."""
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and shutil.which(name):
+            return Path(name).name
+    return None
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -1,0 +1,73 @@
+"""`cmbench doctor`: what this machine offers, and whether a killed training here ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from cmbench.cli.options import DataDir, Device, Json, Set
+
+
+def doctor(
+    suite: Annotated[
+        str | None,
+        typer.Option("--suite", metavar="NAME|FILE", help="Kill a training of this suite and prove that it resumes."),
+    ] = None,
+    opt: Annotated[str, typer.Option("--opt", metavar="NAME", help="The optimizer of that training.")] = "adam_cm",
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=4, help="The length of that training.")] = 60,
+    set_: Set = None,
+    device: Device = None,
+    data_dir: DataDir = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Only print the JSON Schema of a result file.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what this machine offers; with --suite, prove that a killed training resumes bit for bit."""
+    if schema:
+        from cmbench.experiments.result import Result
+
+        document = Result.model_json_schema(by_alias=True)
+        print(json_module.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from cmbench.experiments.environment import compiler, environment, pick_device
+    from cmbench.workloads.registry import WORKLOADS, get_workload
+
+    target = pick_device(device)
+    found = environment(str(target)) | {"compiler": compiler()}
+    found["data"] = {name: get_workload(name, data_dir=data_dir).is_here() for name in WORKLOADS}
+    proof = None
+    if suite:
+        from cmbench.training.proof import prove_resume
+
+        arguments = ["--suite", suite, "--opt", opt, "--seed", "0"]
+        arguments += [part for value in set_ or () for part in ("--set", value)]
+        for option, value in (("--device", device), ("--data-dir", data_dir)):
+            arguments += [option, str(value)] if value is not None else []
+        proof = prove_resume(arguments, steps)
+    if json:
+        from dataclasses import asdict
+
+        print(json_module.dumps(found | {"resume": proof and asdict(proof)}, indent=1, ensure_ascii=False))
+    else:
+        _print(found)
+        if proof:
+            print(f"resume    {proof.run}: {proof.steps} steps, killed after {proof.killed_after}: ", end="")
+            same = f"the same bits in {proof.compared} numbers and {proof.parameters:,} weights"
+            print(f"DIFFERENT in {', '.join(proof.differences)}" if proof.differences else same)
+    if proof and proof.differences:
+        raise typer.Exit(3)
+
+
+def _print(found: dict) -> None:
+    commit = f" ({found['git_commit'][:10]})" if found["git_commit"] else ""
+    data = found["data"]
+    compiler = found["compiler"] or "none: fused optimizers fall back to foreach"
+    for name, text in {
+        "cmbench": f"{found['cmbench']}{commit}, Python {found['python']}, torch {found['torch']}",
+        "device": f"{found['device']} of {found['platform']}, {found['cpu']}, {found['threads']} threads",
+        "compiler": compiler,
+        "data": f"here: {', '.join(name for name, here in data.items() if here)}",
+        "": f"not here: {', '.join(name for name, here in data.items() if not here)} (cmbench data prepare NAME)",
+    }.items():
+        print(f"{name:9} {text}")
