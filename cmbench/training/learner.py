@@ -35,10 +35,9 @@ class Learner:
         self._check()
         with torch.random.fork_rng():
             torch.manual_seed(stream(spec.seed, "weights"))
-            model = workload.model().to(device)
+            layout = torch.channels_last if self.settings.channels_last else torch.preserve_format
+            model = workload.model().to(device=device, memory_format=layout)
         torch.manual_seed(stream(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
-        if self.settings.channels_last:
-            model = model.to(memory_format=torch.channels_last)
         if processes.size > 1 and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if self.settings.compile:

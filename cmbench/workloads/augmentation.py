@@ -26,10 +26,11 @@ def crop_and_flip(images: Tensor, corners: Tensor, mirrored: Tensor) -> Tensor:
 
     `mirrored` (B,) says which are turned left to right.
     """
-    size = images.shape[-1]
-    framed = F.pad(images, (PADDING,) * 4)
-    steps = torch.arange(size, device=images.device)
-    rows = corners[:, :1] + steps
-    columns = corners[:, 1:] + torch.where(mirrored[:, None], size - 1 - steps, steps)
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return framed.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    count, channels, height, width = images.shape
+    framed = F.pad(images, (PADDING,) * 4).flatten(2)
+    down, right = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    rows = corners[:, :1] + down
+    columns = corners[:, 1:] + torch.where(mirrored[:, None], width - 1 - right, right)
+    # One number per pixel, the same for every channel.
+    pixels = (rows[:, :, None] * (width + 2 * PADDING) + columns[:, None, :]).view(count, 1, -1)
+    return framed.gather(2, pixels.expand(-1, channels, -1)).view_as(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -25,8 +26,15 @@ def stratified_split(labels: np.ndarray, valid: int | float) -> tuple[np.ndarray
 
 def standardised(images: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
     """Bytes (B, C, H, W) on the scale of 0 to 1, less each channel's `mean` and divided by its `deviation`."""
-    shift, scale = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (mean, deviation))
-    return (images.float() / 255 - shift) / scale
+    slope, offset = _scale(tuple(mean), tuple(deviation), images.device)
+    return images * slope - offset
+
+
+@cache
+def _scale(mean: tuple[float, ...], deviation: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """1 / (255 · deviation) and mean / deviation, kept there: a copy per batch would make the host wait."""
+    shift, scale = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (mean, deviation))
+    return (1 / (255 * scale)).float().to(device), (shift / scale).float().to(device)
 
 
 class Classification(Task):

@@ -1,0 +1,160 @@
+"""What the trainer costs beside a bare loop, and what batches made on the device cost beside a DataLoader.
+
+    python benchmarks/trainer_overhead.py [--device cuda] [--steps 100] [--rounds 15]
+
+Both comparisons take turns in one process, on random images of the true shapes. Training: the network, batch size and
+optimizer of `fashion_mnist`, by `cmbench.training.trainer.train` and by a loop written out over the same tensors;
+evaluation is left out of both. Loading: an epoch of images like CIFAR-10's with crops and flips, by the workload's own
+`batches` and by torchvision's dataset, transforms and a DataLoader.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from cmbench.experiments.plan import plan_training
+from cmbench.experiments.suite import load_suite
+from cmbench.optim import create_optimizer
+from cmbench.training.seeding import generator
+from cmbench.training.trainer import train
+from cmbench.workloads.images import ImageClassification
+from cmbench.workloads.registry import get_workload
+
+MOST_OVERHEAD = 1.03
+LEAST_LOADER_SPEED = 5
+
+
+def with_random_images(name: str, device: torch.device, shape: tuple[int, ...]) -> ImageClassification:
+    """A workload whose data set is replaced by as many random images as it has."""
+    workload = get_workload(name)
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=noise).to(device)
+    labels = torch.randint(0, 10, shape[:1], generator=noise).to(device)
+    workload.train_images, workload.train_labels = images, labels
+    workload.valid_images, workload.valid_labels = images[:1000], labels[:1000]
+    return workload
+
+
+def bare_loop(workload: ImageClassification, spec, device: torch.device) -> float:
+    """Seconds of the same training, written out."""
+    settings = spec.settings
+    torch.manual_seed(0)
+    model = workload.model().to(device)
+    optimizer = create_optimizer(spec.optimizer.name, model.parameters(), **spec.optimizer.hyperparameters)
+    losses = []
+    synchronize(device)
+    began = time.perf_counter()
+    order = torch.randperm(len(workload.train_labels), generator=generator(0, "order", 0)).to(device)
+    for chosen in islice(order.split(settings.batch_size), settings.max_steps):
+        optimizer.zero_grad()
+        images = workload.train_images[chosen].float().div_(255).sub_(0.286).div_(0.353)
+        loss = F.cross_entropy(model(images), workload.train_labels[chosen])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    torch.stack(losses).tolist()
+    return time.perf_counter() - began
+
+
+def by_trainer(workload: ImageClassification, spec, device: torch.device) -> float:
+    """Seconds of the training by the trainer, without its evaluation."""
+    with tempfile.TemporaryDirectory() as folder:
+        cost = train(spec, workload, device, lambda suffix: Path(folder, f"run{suffix}")).cost
+    return cost.wall_seconds - cost.evaluation_seconds
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def overhead(device: torch.device, steps: int, rounds: int) -> float:
+    workload = with_random_images("fashion_mnist", device, (50_000, 1, 28, 28))
+    print(f"training: {steps} steps of fashion_mnist's network, batch size 128, {rounds} rounds on {device}")
+    worst = 0.0
+    for name in ("adam", "adam_cm"):
+        suite = load_suite("fashion_mnist", opts=[name], sets=[f"max_steps={steps}", "epochs=1", "schedule=constant"])
+        (spec,) = plan_training(suite, "random", [0])
+        pairs = []
+        for turn in range(rounds + 1):
+            both = {}
+            for contender in (bare_loop, by_trainer) if turn % 2 else (by_trainer, bare_loop):
+                both[contender] = contender(workload, spec, device)
+            pairs.append((both[bare_loop], both[by_trainer]))
+        bare, ours = (median(times) for times in zip(*pairs[1:], strict=True))
+        ratio = median(b / a for a, b in pairs[1:])
+        worst = max(worst, ratio)
+        print(f"  {name:8} bare {1e3 * bare / steps:7.3f} ms a step, trainer {1e3 * ours / steps:7.3f}: {ratio:.3f} ×")
+    return worst
+
+
+def loading(device: torch.device, rounds: int) -> float:
+    count = 10_000
+    workload = with_random_images("cifar10", device, (count, 3, 32, 32))
+    dataset = datasets.CIFAR10.__new__(datasets.CIFAR10)  # without files: the images are put in
+    dataset.data = workload.train_images.cpu().permute(0, 2, 3, 1).numpy()
+    dataset.targets, dataset.target_transform = workload.train_labels.tolist(), None
+    dataset.transform = transforms.Compose(
+        [
+            transforms.RandomCrop(32, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(workload.mean, workload.deviation),
+        ]
+    )
+    workers = sorted({0, os.cpu_count() or 1})
+    loaders = {
+        f"DataLoader, {n} workers": DataLoader(dataset, 64, shuffle=True, num_workers=n, persistent_workers=n > 0)
+        for n in workers
+    }
+
+    def ours() -> None:
+        for _ in workload.batches(64, generator(0, "order", 0)):
+            pass
+        synchronize(device)
+
+    def theirs(loader: DataLoader) -> None:
+        for images, labels in loader:
+            images.to(device), labels.to(device)
+        synchronize(device)
+
+    times: dict[str, list[float]] = {"on the device": [], **{name: [] for name in loaders}}
+    for _ in range(rounds + 1):
+        for name, measured in times.items():
+            began = time.perf_counter()
+            theirs(loaders[name]) if name in loaders else ours()
+            measured.append(time.perf_counter() - began)
+    typical = {name: median(measured[1:]) for name, measured in times.items()}
+    print(f"loading: {count:,} images of 32×32 with crops and flips, batch size 64")
+    for name, seconds in typical.items():
+        print(f"  {name:22} {seconds:7.3f} s, {count / seconds:10,.0f} images a second")
+    own = typical.pop("on the device")
+    return min(typical.values()) / own
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    ratio = overhead(device, options.steps, options.rounds)
+    speed = loading(device, min(options.rounds, 5))
+    print(f"the trainer takes {ratio:.3f} × the bare loop's time (goal ≤ {MOST_OVERHEAD})")
+    print(f"the device loader is {speed:.1f} × as fast as the faster DataLoader (goal ≥ {LEAST_LOADER_SPEED})")
+
+
+if __name__ == "__main__":
+    main()
