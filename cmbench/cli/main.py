@@ -56,9 +56,10 @@ def main() -> None:
         _fail(error, 4)
     except UserError as error:
         _fail(error, 2)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what click makes of a KeyboardInterrupt
+            print("interrupted; what was done is kept, and the same command goes on from there", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -130,8 +130,10 @@ def _attempts(
                 if spec.id not in pool.begun:
                     continue  # it is still waiting, for another pool
                 error = RuntimeError("a process of this plan died (killed, or out of memory?)")
-            del waiting[spec.id]
-            yield [spec], failure([spec], error, listener) if error else [future.result()]
+            measurements = failure([spec], error, listener) if error else [future.result()]
+            if measurements != [None]:
+                del waiting[spec.id]
+                yield [spec], measurements
 
 
 @contextmanager
@@ -199,13 +201,17 @@ class _Worker:
             time.sleep(0.05)
         os._exit(130)
 
-    def work(self, spec: RunSpec) -> Measurement:
+    def work(self, spec: RunSpec) -> Measurement | None:
+        """What comes of the run; None when it was not begun any more."""
         if self.stopped:
-            return Measurement("interrupted", error="interrupted before it began")
+            return None
         self.busy = True
         try:
             self.messages.put((spec.id, None))
-            return self.runner(spec, _Messenger(self.messages, spec.id))
+            measurement = self.runner(spec, _Messenger(self.messages, spec.id))
+            # The signal went to the run; what is still queued for this process is not begun.
+            self.stopped |= measurement.status == "interrupted"
+            return measurement
         finally:
             self.busy = False
 
@@ -227,5 +233,5 @@ def _begin(runner: Runner, threads: int, messages: Any) -> None:
     _worker = _Worker(runner, messages)
 
 
-def _work(spec: RunSpec) -> Measurement:
+def _work(spec: RunSpec) -> Measurement | None:
     return _worker.work(spec)

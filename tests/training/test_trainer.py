@@ -8,9 +8,10 @@ import torch
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
+from cmbench.optim import create_optimizer
 from cmbench.training import trainer as trainer_module
 from cmbench.training.seeding import generator, stream
-from cmbench.training.trainer import Observer, train
+from cmbench.training.trainer import Gauge, Observer, train
 from cmbench.workloads.registry import get_workload
 
 CPU = torch.device("cpu")
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def workloads():
-    loaded = {name: get_workload(name) for name in ("digits", "pydoc")}
+    loaded = {name: get_workload(name) for name in ("digits", "pydoc", "digits_online")}
     for workload in loaded.values():
         workload.load(CPU)
     return loaded
@@ -86,13 +87,26 @@ def test_a_probe_costs_two_gradients_and_memory_costs_slots(workloads, files):
     assert probed.optimizer_state_bytes == (12 + 4 * 5) * n + steps + ranking
 
 
-@pytest.mark.parametrize(("name", "opt"), [("digits", "adam_cm"), ("digits", "adam_sam_cg"), ("pydoc", "adam_sam_cm")])
+EVERYTHING = "telemetry={gradient_norm: true, buffer: true}"
+
+
+@pytest.mark.parametrize(
+    ("name", "opt", "sets"),
+    [
+        ("digits", "adam_cm", ()),
+        ("digits", "adam_cm", (EVERYTHING, "clip_norm=1", "precision=bf16")),
+        ("digits", "adam_sam_cg", ("precision=fp16", EVERYTHING)),
+        ("pydoc", "adam_sam_cm", ()),
+        ("pydoc", "adam_cg", ("accumulate=3", EVERYTHING)),
+        ("digits_online", "adam_cm", ("batch_size=64", EVERYTHING)),
+    ],
+)
 @pytest.mark.parametrize("stop", [7, 23, 30])
 def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
-    name, opt, stop, workloads, tmp_path, monkeypatch
+    name, opt, sets, stop, workloads, tmp_path, monkeypatch
 ):
-    workload = Shorter(workloads[name], 23)
-    spec = spec_for(name, opt, "epochs=2", "schedule=constant", "checkpoint.every_steps=1")
+    workload = workloads[name] if name == "digits_online" else Shorter(workloads[name], 23)
+    spec = spec_for(name, opt, "epochs=2", "schedule=constant", "checkpoint.every_steps=1", *sets)
     whole = train(spec, workload, CPU, lambda suffix: tmp_path / f"whole{suffix}")
 
     class Killed(BaseException):
@@ -115,7 +129,8 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
     assert (resumed.metrics, resumed.curves) == (whole.metrics, whole.curves)
     ends = [torch.load(tmp_path / f"{run}.pt", weights_only=True)["model"] for run in ("whole", "cut")]
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.best.pt", "cut.pt", "whole.best.pt", "whole.pt"]
+    best = [] if name == "digits_online" else ["cut.best.pt", "whole.best.pt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["cut.pt", "whole.pt", *best])
 
 
 class Shorter:
@@ -127,11 +142,15 @@ class Shorter:
     def __getattr__(self, name):
         return getattr(self._workload, name)
 
+    @property
+    def tasks(self):
+        return (self,)
+
     def steps_per_epoch(self, batch_size):
         return min(self._batches, self._workload.steps_per_epoch(batch_size))
 
-    def batches(self, batch_size, order, start=0):
-        for number, batch in enumerate(self._workload.batches(batch_size, order, start), start):
+    def batches(self, batch_size, order, start=0, *rest):
+        for number, batch in enumerate(self._workload.batches(batch_size, order, start, *rest), start):
             if number >= self._batches:
                 return
             yield batch
@@ -186,3 +205,126 @@ def test_progress_reports_where_the_run_is(workloads, files):
     assert heard[0].metric is None
     assert heard[-1].metric is not None
     assert {"loss", "epoch", "epochs"} < {field.name for field in dataclasses.fields(heard[0])}
+
+
+def test_the_best_weights_are_kept_beside_the_last(workloads, files):
+    digits = workloads["digits"]
+    # The second epoch's learning rate ruins what the first has learnt.
+    sets = ("epochs=2", "schedule={name: step, milestones: [1], gamma: 300}")
+    measured = train(spec_for("digits", "adam", *sets), digits, CPU, files)
+    assert measured.metrics["epoch_best"] == 1
+    for suffix, metric in ((".best.pt", "val_accuracy_best"), (".pt", "val_accuracy_final")):
+        model = digits.model()
+        model.load_state_dict(torch.load(files(suffix), weights_only=True)["model"])
+        assert digits.evaluate(model).metric == measured.metrics[metric]
+    assert measured.metrics["val_accuracy_best"] > measured.metrics["val_accuracy_final"]
+    files(".best.pt").unlink()
+    train(spec_for("digits", "adam", "epochs=1", "checkpoint.keep_best=false"), digits, CPU, files)
+    assert not files(".best.pt").exists()
+
+
+@pytest.mark.parametrize("steps", [10, 23, 30])
+def test_a_run_may_be_limited_to_a_number_of_steps(steps, workloads, files):
+    measured = train(spec_for("digits", "adam_cm", f"max_steps={steps}"), workloads["digits"], CPU, files)
+    assert (measured.status, measured.cost.steps) == ("completed", steps)
+    assert len(measured.curves["epoch"]) == -(-steps // 23)
+
+
+def test_a_checkpoint_is_written_every_so_many_minutes(workloads, files, monkeypatch):
+    saved = []
+    monkeypatch.setattr(trainer_module.checkpoint, "save", lambda path, content: saved.append(path.name))
+    sets = (
+        "epochs=3",
+        "schedule=constant",
+        "checkpoint={every_minutes: 1.0e-9, every_steps: 100000, keep_best: false}",
+    )
+    train(spec_for("digits", "adam", *sets), workloads["digits"], CPU, files)
+    assert saved.count("run.resume.pt") >= 3
+    assert saved[-1] == "run.pt"
+
+
+def test_a_resumed_run_goes_on_with_the_threads_that_it_began_with(workloads, files, monkeypatch):
+    begun, seen = torch.get_num_threads(), []
+    spec = spec_for("digits", "adam", "epochs=1", "checkpoint.every_steps=5")
+
+    class Killed(BaseException):
+        pass
+
+    class Dies(Observer):
+        def progress(self, now):
+            if now.step > 5:
+                raise Killed
+
+    class Looks(Observer):
+        def progress(self, now):
+            seen.append(torch.get_num_threads())
+
+    try:
+        torch.set_num_threads(begun + 1)
+        with pytest.raises(Killed):
+            train(spec, workloads["digits"], CPU, files, observer=Dies())
+        torch.set_num_threads(begun)
+        train(spec, workloads["digits"], CPU, files, observer=Looks())
+        assert set(seen) == {begun + 1}
+        assert torch.get_num_threads() == begun
+    finally:
+        torch.set_num_threads(begun)
+
+
+def test_telemetry_records_and_changes_nothing(workloads, files):
+    digits = workloads["digits"]
+    spec = spec_for("digits", "adam_cm", "epochs=3", "schedule=constant", "decay=0.9")
+    watched = spec_for("digits", "adam_cm", "epochs=3", "schedule=constant", "decay=0.9", EVERYTHING)
+    assert watched.id == spec.id
+    plain = train(spec, digits, CPU, files)
+    gauge = Gauge(2, lambda model, task: torch.rand(()).item() + model(task.valid_images[:1]).numel())
+    told = train(watched, digits, CPU, files, gauges={"outputs": gauge})
+    extra = {"gradient_norm", "buffer_variance", "buffer_cosine_similarity", "buffer_accepted", "outputs"}
+    assert set(told.curves) - set(plain.curves) == extra
+    assert {key: told.curves[key] for key in plain.curves} == plain.curves
+    assert told.curves["outputs"][0] is told.curves["outputs"][2] is None
+    assert 10 < told.curves["outputs"][1] < 11
+
+    # The same, written out.
+    torch.manual_seed(stream(0, "weights"))
+    model = digits.model()
+    optimizer = create_optimizer("adam_cm", model.parameters(), **watched.optimizer.hyperparameters)
+    for epoch in range(3):
+        norms = []
+        for batch in digits.batches(64, generator(0, "order", epoch)):
+            optimizer.zero_grad()
+            digits.loss(model, batch, None)[0].backward()
+            norms.append(torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item())
+            optimizer.step()
+        stats = optimizer.buffer_stats()
+        assert told.curves["gradient_norm"][epoch] == pytest.approx(sum(norms) / len(norms), rel=1e-4)
+        assert told.curves["buffer_accepted"][epoch] == stats.accepted
+        assert told.curves["buffer_variance"][epoch] == pytest.approx(stats.variance, rel=1e-3)
+        assert told.curves["buffer_cosine_similarity"][epoch] == pytest.approx(stats.cosine_similarity, rel=1e-3)
+    assert sum(told.curves["buffer_accepted"]) < 3 * 23
+
+
+def test_a_stream_is_trained_task_by_task_and_judged_at_each_ones_end(workloads, files):
+    stream_of_digits = workloads["digits_online"]
+    sets = ("epochs=2", "batch_size=64", "schedule={name: step, milestones: [1], gamma: 0.5}")
+    spec = spec_for("digits_online", "adam", *sets)
+    measured = train(spec, stream_of_digits, CPU, files)
+    curves = measured.curves
+    assert curves["task"] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert curves["lr"][0] == 2 * curves["lr"][1] == curves["lr"][2]
+    at_end = curves["val_accuracy"][1::2]
+    assert measured.metrics["learning_accuracy"] == pytest.approx(sum(at_end) / 5)
+    assert "val_accuracy_best" not in measured.metrics
+
+    # The same, written out: one model, one optimizer, the tasks in their order.
+    torch.manual_seed(stream(0, "weights"))
+    model = stream_of_digits.model()
+    optimizer = create_optimizer("adam", model.parameters(), **spec.optimizer.hyperparameters)
+    for number, task in enumerate(stream_of_digits.tasks):
+        for epoch in range(2):
+            optimizer.param_groups[0]["lr"] = spec.optimizer.hyperparameters["lr"] * 0.5**epoch
+            for batch in task.batches(64, generator(0, "order", 2 * number + epoch)):
+                optimizer.zero_grad()
+                task.loss(model, batch, None)[0].backward()
+                optimizer.step()
+        assert at_end[number] == pytest.approx(task.evaluate(model).metric, abs=1.5)

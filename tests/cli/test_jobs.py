@@ -1,0 +1,117 @@
+"""`cmbench train --jobs`: runs at once give what they give one after the other, and stop, die and resume as they do."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+RUNS = ("train", "--suite", "digits", "--opt", "adam", "--opt", "adam_cm", "--seeds", "2", "--set", "epochs=2")
+RUNS = (*RUNS, "--set", "schedule=constant")
+LONG = ("train", "--suite", "digits", "--opt", "adam", "--seeds", "3", "--set", "epochs=300", "--set")
+LONG = (*LONG, "schedule=constant", "--set", "checkpoint.every_steps=20", "--jobs", "2")
+
+
+def outcomes(folder):
+    found = {}
+    for path in folder.rglob("*.json"):
+        result = json.loads(path.read_text())
+        found[result["id"]] = (result["status"], result["metrics"], result["curves"], result["environment"]["threads"])
+    return found
+
+
+def test_runs_at_once_are_bit_for_bit_those_one_after_the_other(cmbench):
+    done = cmbench(*RUNS, "--jobs", "3", "--threads", "1", "--out", "at_once")
+    cmbench(*RUNS, "--threads", "1", "--out", "in_turn")
+    together, alone = (outcomes(cmbench.folder / out) for out in ("at_once", "in_turn"))
+    assert together == alone
+    assert len(together) == 4
+    assert {line.partition("]")[0] for line in done.stderr.splitlines()} >= {f"[{i}/4" for i in range(1, 5)}
+    assert "4 runs were finished before" in cmbench(*RUNS, "--jobs", "2", "--out", "at_once").stderr
+
+
+def test_threads_are_divided_among_the_runs(cmbench, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    cmbench(*RUNS, "--opt", "adam", "--jobs", "1", "--out", "one")
+    cmbench(*RUNS, "--opt", "adam", "--jobs", "2", "--out", "two")
+    threads = [{threads for *_, threads in outcomes(cmbench.folder / out).values()} for out in ("one", "two")]
+    assert threads == [{2}, {1}]
+
+
+def started(cmbench):
+    """A command whose two runs have both written a checkpoint."""
+    process = subprocess.Popen(
+        cmbench.line(*LONG), cwd=cmbench.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(cmbench.folder.rglob("*.resume.pt"))) < 2:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def workers_of(process):
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_stops_every_run_with_a_checkpoint(number, cmbench):
+    process = started(cmbench)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; what was done is kept" in err
+    statuses = [status for status, *_ in outcomes(cmbench.folder).values()]
+    assert statuses == ["interrupted", "interrupted"]
+    assert len(list(cmbench.folder.rglob("*.resume.pt"))) == 2
+
+
+def test_workers_end_with_a_checkpoint_when_the_command_is_killed(cmbench):
+    process = started(cmbench)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(list(cmbench.folder.rglob("*.resume.pt"))) == 2
+
+
+def test_a_process_that_dies_fails_its_run_and_the_plan_goes_on(cmbench):
+    process = started(cmbench)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while len(list(cmbench.folder.rglob("*.json"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    failed = [json.loads(path.read_text()) for path in cmbench.folder.rglob("*.json")]
+    assert {result["status"] for result in failed} == {"failed"}
+    assert "a process of this plan died" in failed[0]["error"]
+    while len(list(cmbench.folder.rglob("*.resume.pt"))) < 3:  # the third run has begun in a new process
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_what_the_user_got_wrong_ends_the_plan(cmbench):
+    done = cmbench("train", "--suite", "digits", "--opt", "adam_sam", "--jobs", "2", "--set", "precision=fp16",
+                   "--set", "clip_norm=1", code=2)  # fmt: skip
+    assert "cmbench: precision fp16 does not go with clip_norm" in done.stderr
+    assert "Traceback" not in done.stderr
