@@ -71,16 +71,13 @@ def train(
 
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator, watching
-    from cmbench.curvature.measure import SharpnessGauge
+    from cmbench.curvature.gauges import sharpness_gauges
     from cmbench.experiments.execute import execute, in_turn
     from cmbench.report.phrases import plural
     from cmbench.training.processes import SharedStore, joined
     from cmbench.training.runner import Runner, at_once
-    from cmbench.training.trainer import Gauge
 
-    telemetry, gauges = resolved.settings.telemetry, {}
-    if telemetry.sharpness_every:
-        gauges["sharpness"] = Gauge(telemetry.sharpness_every, SharpnessGauge(telemetry.sharpness_examples))
+    gauges = sharpness_gauges(resolved.settings.telemetry, resolved.settings.batch_size)
     threads = threads or max(1, torch.get_num_threads() // jobs)
     torch.set_num_threads(threads)
     with joined(device) as (processes, target), Narrator(quiet=quiet or not processes.leads) as narrator:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
 from cmbench.errors import UserError
@@ -22,7 +20,7 @@ from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.training import checkpoint
 from cmbench.training.seeding import generator
-from cmbench.workloads.base import Task, Workload
+from cmbench.workloads.base import Batch, Task, Workload
 from cmbench.workloads.registry import get_workload
 
 
@@ -84,24 +82,21 @@ def load_workload(result: Result, path: Path, device: torch.device, data_dir: Pa
     return workload
 
 
-def loss_hessian(model: nn.Module, task: Task, batch_size: int, batches: int | None = None) -> tuple[Hessian, int]:
-    """The Hessian of the mean training loss over so many batches (all if None), not augmented; and their number."""
+def evaluation_batches(task: Task, batch_size: int, batches: int | None = None) -> list[tuple[Batch, float]]:
+    """So many training batches (all if None) with their weights: always the same ones, not augmented."""
     every = task.batches(batch_size, generator(0, "sharpness"), augment=False)
-    chosen = weighted(islice(every, batches), lambda batch: batch.targets.numel())
-    return Hessian(model, lambda model, batch: task.loss(model, batch, None)[0], chosen), len(chosen)
+    return weighted(islice(every, batches), lambda batch: batch.targets.numel())
 
 
-@dataclass(frozen=True)
-class SharpnessGauge:
-    """The largest eigenvalue of the Hessian of the mean loss over a fixed batch of `examples`, in evaluation mode."""
+def loss_of(task: Task) -> Callable[[nn.Module, Batch], Tensor]:
+    """The mean loss of a model on a batch."""
+    return lambda model, batch: task.loss(model, batch, None)[0]
 
-    examples: int
 
-    def __call__(self, model: nn.Module, task: Task) -> float:
-        model.eval()
-        found = top_eigenvalue(loss_hessian(model, task, self.examples, 1)[0])
-        model.train()
-        return found.value if found.converged else math.nan
+def loss_hessian(model: nn.Module, task: Task, batch_size: int, batches: int | None = None) -> tuple[Hessian, int]:
+    """The Hessian of the mean training loss over `evaluation_batches`, and the number of these."""
+    chosen = evaluation_batches(task, batch_size, batches)
+    return Hessian(model, loss_of(task), chosen), len(chosen)
 
 
 def measure(

@@ -80,8 +80,10 @@ class TelemetrySettings(Frozen):
 
     gradient_norm: bool = Field(False, description="mean norm of the gradients that the steps were made with")
     buffer: bool = Field(False, description="variance and agreement of the buffer's entries, and how many it accepted")
-    sharpness_every: int | None = Field(None, ge=1, description="epochs between measurements of the top eigenvalue")
-    sharpness_examples: int = Field(500, ge=1, description="training examples that it is measured on")
+    sharpness_every: int | None = Field(
+        None, ge=1, description="epochs between measurements of top eigenvalue and m-sharpness"
+    )
+    sharpness_examples: int = Field(500, ge=1, description="training examples that they are measured on")
 
 
 class PaperReference(Frozen):

@@ -11,6 +11,7 @@ from typing import Any
 from cmbench.experiments.grid import shipped
 from cmbench.experiments.plan import RunSpec, plan_convergence, plan_landscapes, plan_training
 from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.experiments.settings import SUITE_TYPES
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.paper import PaperValue, paper_value
@@ -143,8 +144,9 @@ class Grouping:
         for key, value in own.items():
             if key in self.rules.within or (key == "seed" and not self.rules.seed_is_a_setting):
                 continue
-            if key not in (*_CELL, "data") and suites_own is not None and key_of(suites_own.get(key)) != key_of(value):
-                differs[key] = {"value": value, "suite": suites_own.get(key)}
+            suites = (suites_own or {}).get(key, self._default(key))
+            if key not in (*_CELL, "data") and suites_own is not None and key_of(suites) != key_of(value):
+                differs[key] = {"value": value, "suite": suites}
             elif (
                 (suites_own is None or key == "data")
                 and key not in _CELL
@@ -152,6 +154,11 @@ class Grouping:
             ):
                 differs[key] = {"value": value}
         return differs
+
+    def _default(self, key: str) -> Any:
+        """What a setting is where a result does not name it."""
+        fields = SUITE_TYPES[self.kind].model_fields
+        return fields[key].default if key in fields else None
 
     def _flat_settings(self, run: Run) -> dict[str, Any]:
         return _flatten(run.settings, run.seed)

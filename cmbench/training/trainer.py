@@ -57,9 +57,9 @@ class Observer:
 
 @dataclass(frozen=True)
 class Gauge:
-    """Something to be measured at the end of every so many epochs; `measure` gets the model and what it is trained on.
+    """Something to be measured at the end of every so many epochs.
 
-    Whatever it does to the generators of random numbers is undone.
+    `measure` gets the model, in evaluation mode, and what it is trained on. It may draw random numbers.
     """
 
     every_epochs: int
@@ -205,7 +205,8 @@ def train(
                 # A second derivative does not go through a compiled model.
                 with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
                     due = (epoch + 1) % gauge.every_epochs == 0
-                    values[name] = gauge.measure(learner.model, task) if due else None
+                    values[name] = gauge.measure(learner.model.eval(), task) if due else None
+            learner.model.train()
             for key, value in values.items():
                 position.curves.setdefault(key, []).append(value)
             position.epoch, position.step_in_epoch, position.rows, carries = epoch + 1, 0, [], None

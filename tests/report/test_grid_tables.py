@@ -162,7 +162,7 @@ def test_the_suites_own_table_knows_nothing_of_its_grid():
     assert [table.title for table in tables][:2] == ["digits", "digits_grid: Adam"]
     assert len(tables) == 1 + 5
     assert all(table.differs == {} for table in tables)
-    assert [len(table.rows) for table in tables] == [5] + [8] * 5
+    assert [len(table.rows) for table in tables] == [5] + [12] * 5
 
 
 @pytest.mark.parametrize("width", [80, 120])
