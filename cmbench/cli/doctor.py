@@ -15,8 +15,12 @@ def doctor(
         str | None,
         typer.Option("--suite", metavar="NAME|FILE", help="Kill a training of this suite and prove that it resumes."),
     ] = None,
-    opt: Annotated[str, typer.Option("--opt", metavar="NAME", help="The optimizer of that training.")] = "adam_cm",
-    steps: Annotated[int, typer.Option("--steps", metavar="N", min=4, help="The length of that training.")] = 60,
+    opt: Annotated[
+        str | None, typer.Option("--opt", metavar="NAME", help="The optimizer of that training. [default: adam_cm]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=4, help="The length of that training. [default: 60]")
+    ] = None,
     set_: Set = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -30,9 +34,12 @@ def doctor(
         document = Result.model_json_schema(by_alias=True)
         print(json_module.dumps(document, indent=1, ensure_ascii=False))
         return
+    from cmbench.errors import UserError
     from cmbench.experiments.environment import compiler, environment, pick_device
     from cmbench.workloads.registry import WORKLOADS, get_workload
 
+    if not suite and (opt or steps or set_):
+        raise UserError("--opt, --steps and --set belong to a training: accepted: with --suite")
     target = pick_device(device)
     found = environment(str(target)) | {"compiler": compiler()}
     found["data"] = {name: get_workload(name, data_dir=data_dir).is_here() for name in WORKLOADS}
@@ -40,11 +47,11 @@ def doctor(
     if suite:
         from cmbench.training.proof import prove_resume
 
-        arguments = ["--suite", suite, "--opt", opt, "--seed", "0"]
+        arguments = ["--suite", suite, "--opt", opt or "adam_cm", "--seed", "0"]
         arguments += [part for value in set_ or () for part in ("--set", value)]
         for option, value in (("--device", device), ("--data-dir", data_dir)):
             arguments += [option, str(value)] if value is not None else []
-        proof = prove_resume(arguments, steps)
+        proof = prove_resume(arguments, steps or 60)
     if json:
         from dataclasses import asdict
 

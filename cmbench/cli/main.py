@@ -58,7 +58,8 @@ def main() -> None:
         _fail(error, 2)
     except SystemExit as end:
         if end.code == 130:  # what click makes of a KeyboardInterrupt
-            print("interrupted; what was done is kept, and the same command goes on from there", file=sys.stderr)
+            hint = "the same command, without --force, goes on from there"
+            print(f"interrupted; what was done is kept; {hint}", file=sys.stderr)
         raise
     except BrokenPipeError:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.

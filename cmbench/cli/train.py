@@ -65,7 +65,7 @@ def train(
         resolved = load_suite(suite, kind="train", opts=opt or (), sets=sets)
     file = (suite_of_grid(resolved.name) if grid else resolved.name) + ".yaml"
     workload = get_workload(resolved.settings.workload, f"{file}: workload", data_dir)
-    specs = plan_training(resolved, workload.fingerprint(), seed or None)
+    specs = plan_training(resolved, workload.fingerprint(), dict.fromkeys(seed) if seed else None)
 
     import torch
 
@@ -74,17 +74,25 @@ def train(
     from cmbench.curvature.gauges import sharpness_gauges
     from cmbench.experiments.execute import execute, in_turn
     from cmbench.report.phrases import plural
+    from cmbench.training.interrupt import Interruptible
+    from cmbench.training.learner import check_settings
     from cmbench.training.processes import SharedStore, joined
     from cmbench.training.runner import Runner, at_once
 
     gauges = sharpness_gauges(resolved.settings.telemetry, resolved.settings.batch_size)
     threads = threads or max(1, torch.get_num_threads() // jobs)
     torch.set_num_threads(threads)
-    with joined(device) as (processes, target), Narrator(quiet=quiet or not processes.leads) as narrator:
+    with (
+        Interruptible() as interrupt,
+        joined(device) as (processes, target),
+        Narrator(quiet=quiet or not processes.leads) as narrator,
+    ):
+        for spec in specs:
+            check_settings(spec, processes.size)
         if jobs > 1 and processes.size > 1:
             raise UserError("--jobs: not under torchrun, whose processes train each run together")
         store = SharedStore(out, processes)
-        runner = Runner(workload, target, store, force, gauges, tensorboard, processes)
+        runner = Runner(workload, target, store, force, gauges, tensorboard, processes, interrupt)
         schedule = in_turn(lambda members: [runner(spec, watching(narrator, spec)) for spec in members])
         if jobs > 1:
             schedule = at_once(runner, jobs, threads, narrator.progress)

@@ -28,6 +28,8 @@ class Measurement:
     cost: Cost | None = None
     error: str | None = None
     diverged_step: int | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    """What the runner knows better of where it ran."""
 
 
 Runner = Callable[[Sequence[RunSpec]], Iterable[Measurement]]
@@ -110,7 +112,7 @@ def execute(
 
     Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
     plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
-    curves that its telemetry asks for.
+    curves that its telemetry asks for. A finished result is replaced by a finished one only.
     """
     listener = listener or Listener()
     results: dict[str, Result] = {}
@@ -128,7 +130,10 @@ def execute(
         for spec, measurement in zip(members, measurements, strict=True):
             result = _result(spec, measurement, device)
             results[spec.id] = result
-            listener.ended(spec, result, store.save(spec, result))
+            path = store.path(spec)
+            if result.finished or not ((before := store.find(spec)) and before.finished):
+                path = store.save(spec, result)
+            listener.ended(spec, result, path)
     return Outcome([results[spec.id] for spec in specs], skipped)
 
 
@@ -147,6 +152,6 @@ def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:
         lanes=measurement.lanes,
         curves=measurement.curves,
         cost=measurement.cost,
-        environment=environment(device) | ({"data": spec.data} if spec.data else {}),
+        environment=environment(device) | measurement.environment | ({"data": spec.data} if spec.data else {}),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

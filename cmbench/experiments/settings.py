@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,9 +32,12 @@ class Frozen(BaseModel):
     @classmethod
     def _no_silent_conversion(cls, value: Any, info: Any) -> Any:
         annotation = cls.model_fields[info.field_name].annotation
-        if isinstance(value, str) and annotation in (int, float):
+        is_number = (
+            not {annotation, *get_args(annotation)}.isdisjoint((int, float)) and get_origin(annotation) is not tuple
+        )
+        if isinstance(value, str) and is_number:
             raise ValueError(f"a number is wanted, not the text {value!r}")
-        if isinstance(value, bool) and annotation in (int, float):
+        if isinstance(value, bool) and is_number:
             raise ValueError(f"a number is wanted, not {value}")
         return value
 

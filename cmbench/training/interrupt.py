@@ -7,7 +7,13 @@ import threading
 from typing import Any
 
 
-class Interruptible:
+class Interrupt:
+    """Whether the plan shall stop; this one is never requested."""
+
+    requested = False
+
+
+class Interruptible(Interrupt):
     """While it is open, the first SIGINT or SIGTERM sets `requested`; the second does what it does elsewhere."""
 
     def __init__(self) -> None:

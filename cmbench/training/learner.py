@@ -21,6 +21,17 @@ from cmbench.workloads.base import Batch, Evaluation, Task, Workload
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+def check_settings(spec: RunSpec, processes: int) -> None:
+    """Raises `UserError` for settings that do not go together in a run of so many processes."""
+    settings, sharded = spec.settings, processes > 1 and spec.settings.parallel == "fsdp"
+    probed = bool(get_info(spec.optimizer.name).probe.key)
+    if settings.precision == "fp16" and (sharded or (probed and settings.clip_norm)):
+        what = "parallel fsdp" if sharded else "clip_norm and a probe (sam, meg)"
+        raise UserError(f"precision fp16 does not go with {what}: accepted: bf16, fp32")
+    if sharded and spec.telemetry and spec.telemetry.sharpness_every:
+        raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
+
+
 class Learner:
     """Model and optimizer of a run on `device`, with its precision, layout, compilation and distribution.
 
@@ -32,8 +43,8 @@ class Learner:
         self._hyperparameters = spec.optimizer.hyperparameters
         self._probed = bool(get_info(spec.optimizer.name).probe.key)
         self._sharded = processes.size > 1 and self.settings.parallel == "fsdp"
-        self._check()
-        with torch.random.fork_rng():
+        check_settings(spec, processes.size)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(stream(spec.seed, "weights"))
             layout = torch.channels_last if self.settings.channels_last else torch.preserve_format
             model = workload.model().to(device=device, memory_format=layout)
@@ -57,11 +68,14 @@ class Learner:
         self.optimizer = create_optimizer(spec.optimizer.name, self.parameters, **self._hyperparameters)
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
 
-    def _check(self) -> None:
-        settings = self.settings
-        if settings.precision == "fp16" and (self._sharded or (self._probed and settings.clip_norm)):
-            what = "parallel fsdp" if self._sharded else "clip_norm and a probe (sam, meg)"
-            raise UserError(f"precision fp16 does not go with {what}: accepted: bf16, fp32")
+    def check_batches(self, task: Task) -> None:
+        """Raises `UserError` where a batch of the task is too small for every process to have its parts."""
+        size, parts = self.settings.batch_size, self.processes.size * self.settings.accumulate
+        if self.processes.size > 1 and task.smallest_batch(size) < parts:
+            raise UserError(
+                f"batch_size {size}: an epoch's last batch is too small to be cut into {parts} "
+                f"({self.processes.size} processes, accumulate {self.settings.accumulate})"
+            )
 
     def set_lr(self, factor: float) -> None:
         """Sets the learning rate to `factor` times the run's."""
@@ -78,16 +92,9 @@ class Learner:
         return batch
 
     def _parts(self, batch: Batch, dim: int) -> list[Batch]:
-        """What gradients are accumulated over."""
+        """What gradients are accumulated over: at most so many parts as there are examples."""
         parts = self._laid_out(batch).split(self.settings.accumulate, dim)
-        kept = [part for part in parts if part.targets.numel()]
-        if len(kept) < len(parts) and self.processes.size > 1:
-            wanted = self.processes.size * self.settings.accumulate
-            raise UserError(
-                f"batch_size {self.settings.batch_size}: an epoch's last batch is too small to be cut into {wanted} "
-                f"({self.processes.size} processes, accumulate {self.settings.accumulate})"
-            )
-        return kept
+        return [part for part in parts if part.targets.numel()]
 
     def step(self, task: Task, batch: Batch, carries: list[Any] | None) -> tuple[Tensor, list[Any]]:
         """One step of the optimizer; returns the loss before it, on the device, and what the batch leaves.
@@ -95,7 +102,8 @@ class Learner:
         The loss is this process's part: its mean over the processes is the mean over the batch.
         """
         parts = self._parts(batch, task.dim)
-        carries = carries or [None] * len(parts)
+        # An epoch's last batch may have fewer parts than the others; only text, whose batches are alike, carries.
+        carries = carries[: len(parts)] if carries else [None] * len(parts)
         left: list[Any] = []
 
         def closure() -> Tensor:

@@ -63,12 +63,13 @@ def joined(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
     Reads what `torchrun` has put into the environment (RANK, WORLD_SIZE, LOCAL_RANK).
     """
     size = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
-    target = pick_device(device)
     if size == 1:
-        yield ALONE, target
+        yield ALONE, pick_device(device)
         return
+    if device == "cuda" or (device is None and torch.cuda.is_available()):
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    target = pick_device(device)
     if target.type == "cuda":
-        target = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(target)
     dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
     try:

@@ -44,7 +44,7 @@ def prove_resume(arguments: Sequence[str], steps: int) -> Proof:
     with tempfile.TemporaryDirectory() as name:
         whole, cut = Path(name, "whole"), Path(name, "cut")
         line = [sys.executable, "-m", "cmbench", "train", *arguments, "--quiet", "--set", f"max_steps={steps}"]
-        line += ["--set", "checkpoint.every_steps=1", "--out"]
+        line += ["--set", f"checkpoint.every_steps={max(1, steps // 10)}", "--out"]
         _finish([*line, str(whole)])
         killed_after = _kill([*line, str(cut)], cut, steps // 2)
         _finish([*line, str(cut)])
@@ -88,11 +88,15 @@ def _compare(whole: Path, cut: Path, killed_after: int) -> Proof:
     (path, one), (other_path, other) = (_only(folder) for folder in (whole, cut))
     numbers = [_flat({"metrics": result.metrics, "curves": result.curves}) for result in (one, other)]
     weights = [checkpoint.load(p.with_suffix(checkpoint.WEIGHTS))["model"] for p in (path, other_path)]
-    differences = [key for key in numbers[0] if numbers[0][key] != numbers[1].get(key)]
-    differences += [key for key, tensor in weights[0].items() if not torch.equal(tensor, weights[1][key])]
+    differences = [key for key in numbers[0] | numbers[1] if numbers[0].get(key) != numbers[1].get(key)]
+    differences += [key for key, tensor in weights[0].items() if not torch.equal(_bits(tensor), _bits(weights[1][key]))]
     parameters = sum(tensor.numel() for tensor in weights[0].values())
     label = f"{one.suite.name} {one.optimizer.label} seed {one.seed}"
     return Proof(label, one.cost.steps, killed_after, len(numbers[0]), parameters, tuple(differences))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _only(folder: Path) -> tuple[Path, Result]:

@@ -47,7 +47,7 @@ class Readout:
         return len(self._unread) >= self._interval
 
     def read(self, interrupted: bool) -> Reading:
-        """Everything that is unread; every process must call it at the same step."""
+        """Everything that is unread, if anything; every process must call it at the same step."""
         leads, now = self._processes.leads, time.perf_counter()
         late = self._checkpoint_seconds is not None and now - self._saved_at > self._checkpoint_seconds
         rows = torch.stack(self._unread) if self._unread else torch.zeros(0, 1, device=self._device)
@@ -59,8 +59,10 @@ class Readout:
         self._interval = max(1, min(fitting, 2 * self._interval, MOST_STEPS))
         # Now the device has come to an end with these steps.
         now = time.perf_counter()
-        self._pace, self._read_at = (now - self._read_at) / max(len(self._unread), 1), now
+        if self._unread:
+            self._pace = (now - self._read_at) / len(self._unread)
         self._unread.clear()
+        self._read_at = now
         return Reading([numbers[i : i + width] for i in range(0, len(numbers), width)], stop > 0, save > 0)
 
     def saved(self) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
-import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.execute import Attempt, Listener, Measurement, Schedule, failure
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.store import ResultStore
-from cmbench.training.interrupt import Interruptible
+from cmbench.training.interrupt import Interrupt
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.tensorboard import TensorBoard
 from cmbench.training.trainer import Gauge, Observer, Progress, train
@@ -31,7 +31,11 @@ from cmbench.workloads.base import Workload
 
 @dataclass
 class Runner:
-    """Trains specs of `workload`, whose data is loaded before the first of them, and not when there is none."""
+    """Trains specs of `workload`, whose data is loaded before the first of them, and not when there is none.
+
+    A run that is asked for after `interrupt` was requested raises `KeyboardInterrupt`. Where several processes train
+    each run together, an exception ends this one: the others wait for it, and `torchrun` ends them.
+    """
 
     workload: Workload
     device: torch.device
@@ -40,29 +44,51 @@ class Runner:
     gauges: Mapping[str, Gauge] = field(default_factory=dict)
     tensorboard: Path | None = None
     processes: Processes = ALONE
+    interrupt: Interrupt = field(default_factory=Interrupt)
     _loaded: bool = False
 
     def __call__(self, spec: RunSpec, observer: Observer) -> Measurement:
+        self._stop_if_interrupted()
         if not self._loaded:
             self.workload.load(self.device)
             self._loaded = True
-        watching = [observer]
-        if self.tensorboard and self.processes.leads:
-            watching.append(TensorBoard(self.tensorboard, spec))
-        return train(
-            spec,
-            self.workload,
-            self.device,
-            lambda suffix: self.store.path(spec, suffix),
-            processes=self.processes,
-            force=self.force,
-            observer=_Both(watching),
-            gauges=self.gauges,
-        )
+            self._stop_if_interrupted()
+        try:
+            return self._train(spec, observer)
+        except UserError:
+            raise
+        except Exception:
+            if self.processes.size == 1:
+                raise
+            traceback.print_exc()
+            raise SystemExit(3) from None
+
+    def _stop_if_interrupted(self) -> None:
+        if any(self.processes.gather(self.interrupt.requested)):
+            raise KeyboardInterrupt
+
+    def _train(self, spec: RunSpec, observer: Observer) -> Measurement:
+        writes = self.tensorboard and self.processes.leads
+        board = TensorBoard(self.tensorboard, spec) if writes else None
+        try:
+            return train(
+                spec,
+                self.workload,
+                self.device,
+                lambda suffix: self.store.path(spec, suffix),
+                processes=self.processes,
+                force=self.force,
+                observer=_Both(observer, board) if board else observer,
+                gauges=self.gauges,
+                interrupt=self.interrupt,
+            )
+        finally:
+            if board:
+                board.close()
 
 
 class _Both(Observer):
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
     def progress(self, now: Progress) -> None:
@@ -77,161 +103,162 @@ class _Both(Observer):
 def at_once(runner: Runner, jobs: int, threads: int, progress: Callable[[str, Progress], None]) -> Schedule:
     """The runs in `jobs` processes of `threads` threads each; `progress` hears of each by the id of its spec.
 
-    SIGINT and SIGTERM reach every run, which saves a checkpoint; what has ended by then is kept. A process that dies
-    makes its run fail, and those that ran beside it, which go on from their checkpoints when they are run again.
+    When the runner's `interrupt` is requested, every run saves a checkpoint; what has ended by then is kept. A process
+    that dies makes its run fail, and those that ran beside it, which go on from their checkpoints when they are run
+    again. Raises `UserError` when processes die before they have begun anything.
     """
 
     def schedule(groups: Sequence[Sequence[RunSpec]], listener: Listener) -> Iterator[Attempt]:
-        waiting = {spec.id: spec for (spec,) in groups}
-        with Interruptible() as interrupt:
-            while waiting and not interrupt.requested:
-                with _pool(runner, min(jobs, len(waiting)), threads, waiting, listener, progress) as pool:
-                    yield from _attempts(pool, waiting, listener, interrupt)
-        if interrupt.requested:
+        waiting = dict(enumerate(spec for members in groups for spec in members))
+        interrupted = False
+        while waiting and not runner.interrupt.requested:
+            pool = _Pool(runner, min(jobs, len(waiting)), threads, waiting, listener, progress)
+            try:
+                for members, measurements in pool.attempts(runner.interrupt):
+                    interrupted |= measurements[0].status == "interrupted"
+                    yield members, measurements
+            finally:
+                pool.close()
+            if waiting and not pool.begun:
+                raise UserError(f"--jobs {jobs}: the processes end before they begin a run (out of memory?)")
+        if waiting or interrupted:
             raise KeyboardInterrupt
 
     return schedule
 
 
-@dataclass
 class _Pool:
-    executor: ProcessPoolExecutor
-    workers: list[int]
-    begun: set[str]
+    """Worker processes until one of them dies; what they finish is taken from `waiting`."""
 
-    def stop(self) -> None:
-        """Lets the workers save what they are at, and none begin anything new."""
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        for worker in self.workers:
+    def __init__(
+        self,
+        runner: Runner,
+        jobs: int,
+        threads: int,
+        waiting: dict[int, RunSpec],
+        listener: Listener,
+        progress: Callable[[str, Progress], None],
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.begun: set[int] = set()
+        self._waiting, self._listener, self._progress = waiting, listener, progress
+        self._messages, self._stop = context.Queue(), context.Event()
+        arguments = (replace(runner, interrupt=Interrupt()), threads, self._messages, self._stop)
+        self._executor = ProcessPoolExecutor(jobs, context, _begin, arguments)
+
+    def attempts(self, interrupt: Interrupt) -> Iterator[Attempt]:
+        """What becomes of the runs, as they end."""
+        with _children_deaf_to_ctrl_c():
+            running: dict[Future, int] = {
+                self._executor.submit(_work, number, spec): number for number, spec in self._waiting.items()
+            }
+        while running:
+            done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+            self._hear()
+            if interrupt.requested:
+                self._stop.set()
+            for future in done:
+                number = running.pop(future)
+                spec, error = self._waiting[number], future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    if number not in self.begun:
+                        continue  # it waits for another pool
+                    error = RuntimeError("a process of this plan died (killed, or out of memory?)")
+                if isinstance(error, UserError):
+                    raise error
+                measurements = failure([spec], error, self._listener) if error else [future.result()]
+                if measurements != [None]:
+                    del self._waiting[number]
+                    yield [spec], measurements
+
+    def _hear(self) -> None:
+        while True:
             try:
-                os.kill(worker, signal.SIGTERM)
-            except ProcessLookupError:
+                number, now = self._messages.get_nowait()
+            except queue.Empty:
+                return
+            spec = self._waiting.get(number)
+            if spec is None:  # it has ended in the meantime
                 continue
+            if number not in self.begun:
+                self.begun.add(number)
+                self._listener.started(spec)
+            if now is not None:
+                self._progress(spec.id, now)
 
-
-def _attempts(
-    pool: _Pool, waiting: dict[str, RunSpec], listener: Listener, interrupt: Interruptible
-) -> Iterator[Attempt]:
-    running: dict[Future, RunSpec] = {pool.executor.submit(_work, spec): spec for spec in waiting.values()}
-    stopped = False
-    while running:
-        done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-        if interrupt.requested and not stopped:
-            pool.stop()
-            stopped = True
-        for future in done:
-            spec = running.pop(future)
-            if future.cancelled():
-                continue
-            error = future.exception()
-            if isinstance(error, UserError):
-                raise error
-            if isinstance(error, BrokenProcessPool):
-                if spec.id not in pool.begun:
-                    continue  # it is still waiting, for another pool
-                error = RuntimeError("a process of this plan died (killed, or out of memory?)")
-            measurements = failure([spec], error, listener) if error else [future.result()]
-            if measurements != [None]:
-                del waiting[spec.id]
-                yield [spec], measurements
+    def close(self) -> None:
+        """Lets the workers save what they are at, and waits for them."""
+        self._stop.set()
+        self._executor.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _pool(
-    runner: Runner,
-    jobs: int,
-    threads: int,
-    specs: Mapping[str, RunSpec],
-    listener: Listener,
-    progress: Callable[[str, Progress], None],
-) -> Iterator[_Pool]:
-    context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
-    executor = ProcessPoolExecutor(jobs, context, _begin, (runner, threads, messages))
-    pool = _Pool(executor, [], set())
-    known = dict(specs)
-
-    def hear() -> None:
-        while (message := messages.get()) is not None:
-            who, what = message
-            if who is None:
-                pool.workers.append(what)
-            elif what is None:
-                pool.begun.add(who)
-                listener.started(known[who])
-            else:
-                progress(who, what)
-
-    hearing = threading.Thread(target=hear, daemon=True)
-    hearing.start()
+def _children_deaf_to_ctrl_c() -> Iterator[None]:
+    """A terminal sends Ctrl-C to every process: the parent decides what it means. A child inherits what is blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield pool
-    except BaseException:
-        pool.stop()
-        raise
+        yield
     finally:
-        executor.shutdown()
-        messages.put(None)
-        hearing.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # In a worker
 
 
-class _Worker:
-    """The one of this process, which trains what it is given until it is told to stop."""
+class _Stop(Interrupt):
+    """Requested by the parent, by its death, or by SIGTERM."""
 
-    def __init__(self, runner: Runner, messages: Any) -> None:
-        self.runner, self.messages = runner, messages
-        self.busy = self.stopped = False
-        # Ctrl-C reaches every process of a terminal: the parent decides what it means.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._stop)
-        threading.Thread(target=self._follow_parent, daemon=True).start()
-        messages.put((None, os.getpid()))
+    def __init__(self, event: Any) -> None:
+        self._event, self._signalled = event, False
+        signal.signal(signal.SIGTERM, self._handle)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopped = True
+    def _handle(self, *_: Any) -> None:
+        self._signalled = True
 
-    def _follow_parent(self) -> None:
-        """Ends with a checkpoint when the parent has been killed."""
-        multiprocessing.parent_process().join()
-        os.kill(os.getpid(), signal.SIGTERM)
-        while self.busy:
-            time.sleep(0.05)
-        os._exit(130)
-
-    def work(self, spec: RunSpec) -> Measurement | None:
-        """What comes of the run; None when it was not begun any more."""
-        if self.stopped:
-            return None
-        self.busy = True
-        try:
-            self.messages.put((spec.id, None))
-            measurement = self.runner(spec, _Messenger(self.messages, spec.id))
-            # The signal went to the run; what is still queued for this process is not begun.
-            self.stopped |= measurement.status == "interrupted"
-            return measurement
-        finally:
-            self.busy = False
+    @property
+    def requested(self) -> bool:
+        parent = multiprocessing.parent_process()
+        return self._signalled or self._event.is_set() or not parent.is_alive()
 
 
 class _Messenger(Observer):
-    def __init__(self, messages: Any, who: str) -> None:
-        self._messages, self._who = messages, who
+    def __init__(self, messages: Any, number: int) -> None:
+        self._messages, self._number = messages, number
 
-    def progress(self, now: Progress) -> None:
-        self._messages.put((self._who, now))
-
-
-_worker: _Worker
+    def progress(self, now: Progress | None) -> None:
+        self._messages.put((self._number, now))
 
 
-def _begin(runner: Runner, threads: int, messages: Any) -> None:
-    global _worker
+_runner: Runner
+_messages: Any
+
+
+def _begin(runner: Runner, threads: int, messages: Any, stop: Any) -> None:
+    global _runner, _messages
     torch.set_num_threads(threads)
-    _worker = _Worker(runner, messages)
+    messages.cancel_join_thread()  # what nobody hears any more must not keep this process alive
+    _runner, _messages = replace(runner, interrupt=_Stop(stop)), messages
+    threading.Thread(target=_follow_parent, daemon=True).start()
 
 
-def _work(spec: RunSpec) -> Measurement | None:
-    return _worker.work(spec)
+def _follow_parent() -> None:
+    """Ends this process after its parent, when the run that it is at has saved its checkpoint."""
+    multiprocessing.parent_process().join()
+    with _at_work:
+        os._exit(130)
+
+
+_at_work = threading.Lock()
+
+
+def _work(number: int, spec: RunSpec) -> Measurement | None:
+    """What comes of the run; None when it was not begun any more."""
+    with _at_work:
+        if _runner.interrupt.requested:
+            return None
+        messenger = _Messenger(_messages, number)
+        messenger.progress(None)
+        try:
+            return _runner(spec, messenger)
+        except KeyboardInterrupt:
+            return None

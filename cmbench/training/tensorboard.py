@@ -34,3 +34,7 @@ class TensorBoard(Observer):
             if value is not None:
                 self._writer.add_scalar(f"epoch/{name}", value, step)
         self._writer.flush()
+
+    def close(self) -> None:
+        """No more will be written."""
+        self._writer.close()

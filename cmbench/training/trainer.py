@@ -25,7 +25,7 @@ from cmbench.experiments.settings import TelemetrySettings
 from cmbench.optim import get_info
 from cmbench.optim.sharded import local
 from cmbench.training import checkpoint
-from cmbench.training.interrupt import Interruptible
+from cmbench.training.interrupt import Interrupt
 from cmbench.training.learner import Learner
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.readout import Readout
@@ -100,38 +100,62 @@ def train(
     force: bool = False,
     observer: Observer = Observer(),
     gauges: Mapping[str, Gauge] = MappingProxyType({}),
+    interrupt: Interrupt = Interrupt(),
 ) -> Measurement:
     """Runs `spec` to its end, or on from the checkpoint of a run that was stopped (unless `force`).
 
-    `workload` has been loaded onto `device`. `files` gives the path of this run's file with a suffix; the weights
-    that the run ends with are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`.
+    When `interrupt` is requested it ends at the next reading of the losses, with a checkpoint. `workload` has been
+    loaded onto `device`. `files` gives the path of this run's file with a suffix; the weights that the run ends with
+    are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`.
     """
+    threads = torch.get_num_threads()
+    try:
+        return _train(spec, workload, device, files, processes, force, observer, gauges, interrupt)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(
+    spec: RunSpec,
+    workload: Workload,
+    device: torch.device,
+    files: Callable[[str], Path],
+    processes: Processes,
+    force: bool,
+    observer: Observer,
+    gauges: Mapping[str, Gauge],
+    interrupt: Interrupt,
+) -> Measurement:
     _warm_up()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     settings, metric, tasks = spec.settings, workload.metric, workload.tasks
     telemetry = spec.telemetry or TelemetrySettings()
     learner = Learner(spec, workload, device, processes)
+    for task in tasks:
+        learner.check_batches(task)
     position, carries = Position(), None
-    threads = torch.get_num_threads()
 
     resume = files(checkpoint.RESUME)
     if force and processes.leads:
         resume.unlink(missing_ok=True)
     if processes.told(resume.exists()):
-        saved = checkpoint.load(resume, processes.size)
+        saved = checkpoint.load_to_resume(resume, processes.size, device)
         learner.load(saved["learner"])
         own = saved["processes"][processes.rank]
         checkpoint.set_random_state(own["random"], device)
-        carries, position = own["carries"], Position(**saved["position"])
+        carries, position = checkpoint.moved(own["carries"], device), Position(**saved["position"])
         # How many threads compute a sum decides its last bits: this run goes on with those that it began with.
         torch.set_num_threads(saved["threads"])
-    seen = sum(position.curves.get("buffer_accepted", []))
+    seen = math.fsum(value for value in position.curves.get("buffer_accepted", []) if value is not None)
 
     def save() -> None:
         position.wall_seconds = earlier + time.perf_counter() - began
-        own = processes.gather({"carries": carries, "random": checkpoint.random_state(device)})
+        state = {"carries": checkpoint.moved(carries, torch.device("cpu")), "random": checkpoint.random_state(device)}
+        own = processes.gather(state)
         content = {"learner": learner.state(), "processes": own, "position": asdict(position)}
         if processes.leads:
-            checkpoint.save(resume, content | {"threads": torch.get_num_threads()})
+            checkpoint.save(resume, content | {"threads": torch.get_num_threads(), "device": device.type})
         readout.saved()
 
     def keep_weights(suffix: str) -> None:
@@ -140,8 +164,8 @@ def train(
             checkpoint.save(files(suffix), {"model": weights, "run": spec.id, "epoch": position.epoch})
 
     def measurement(status: Status, **also: Any) -> Measurement:
-        torch.set_num_threads(threads)
-        return _measure(position, workload, learner, spec.optimizer.name, status, **also)
+        whole = position.step == settings.epochs * sum(steps)
+        return _measure(position, workload, learner, spec.optimizer.name, whole, status, **also)
 
     steps = [task.steps_per_epoch(settings.batch_size) for task in tasks]
     total_epochs = settings.epochs * len(tasks)
@@ -150,74 +174,79 @@ def train(
     began = time.perf_counter()
     earlier = position.wall_seconds
 
-    with Interruptible() as interrupt:
-        for epoch in range(position.epoch, total_epochs):
-            which, epoch_of_task = divmod(epoch, settings.epochs)
-            task = tasks[which]
-            learner.set_lr(settings.schedule.factor(epoch_of_task))
-            order = generator(spec.seed, "order", epoch)
-            batches = task.batches(settings.batch_size, order, position.step_in_epoch, processes.share)
-            for batch in islice(batches, total_steps - position.step):
-                loss, carries = learner.step(task, batch, carries)
-                readout.add(torch.stack([loss, learner.gradient_norm()] if telemetry.gradient_norm else [loss]))
-                position.step += 1
-                position.step_in_epoch += 1
+    for epoch in range(position.epoch, total_epochs):
+        which, epoch_of_task = divmod(epoch, settings.epochs)
+        task = tasks[which]
+        learner.set_lr(settings.schedule.factor(epoch_of_task))
+        order = generator(spec.seed, "order", epoch)
+        batches = task.batches(settings.batch_size, order, position.step_in_epoch, processes.share)
+        for batch in islice(batches, total_steps - position.step):
+            loss, carries = learner.step(task, batch, carries)
+            readout.add(torch.stack([loss, learner.gradient_norm()] if telemetry.gradient_norm else [loss]))
+            position.step += 1
+            position.step_in_epoch += 1
 
-                due = position.step % spec.checkpoint.every_steps == 0
-                ends = position.step_in_epoch == steps[which] or position.step == total_steps
-                if not (due or ends or readout.is_time):
-                    continue
-                reading = readout.read(interrupt.requested)
-                position.rows += reading.rows
-                losses = [row[0] for row in reading.rows]
-                last = position.curves.get(f"val_{metric.name}", [None])[-1]
-                observer.progress(Progress(position.step, total_steps, epoch, total_epochs, losses[-1], last))
-                for step, value in enumerate(losses, position.step - len(losses) + 1):
-                    if not abs(value) <= settings.loss_bound:
-                        position.wall_seconds = earlier + time.perf_counter() - began
-                        if processes.leads:
-                            resume.unlink(missing_ok=True)
-                        error = f"training loss {value:g} at step {step}"
-                        return measurement("diverged", diverged_step=step, error=error)
-                if due or reading.checkpoint or reading.interrupted:
-                    save()
-                if reading.interrupted:
-                    return measurement("interrupted", error=f"interrupted at step {position.step}")
+            due = position.step % spec.checkpoint.every_steps == 0
+            ends = position.step_in_epoch == steps[which] or position.step == total_steps
+            if not (due or ends or readout.is_time):
+                continue
+            reading = readout.read(interrupt.requested)
+            position.rows += reading.rows
+            losses = [row[0] for row in reading.rows]
+            last = position.curves.get(f"val_{metric.name}", [None])[-1]
+            observer.progress(Progress(position.step, total_steps, epoch, total_epochs, losses[-1], last))
+            for step, value in enumerate(losses, position.step - len(losses) + 1):
+                if not abs(value) <= settings.loss_bound:
+                    position.wall_seconds = earlier + time.perf_counter() - began
+                    if processes.leads:
+                        resume.unlink(missing_ok=True)
+                    error = f"training loss {value:g} at step {step}"
+                    return measurement("diverged", diverged_step=step, error=error)
+            if due or reading.checkpoint or reading.interrupted:
+                save()
+            if reading.interrupted:
+                return measurement("interrupted", error=f"interrupted at step {position.step}")
 
-            before = time.perf_counter()
-            evaluation = learner.evaluate(task)
-            values: dict[str, float | None] = {
-                "epoch": epoch + 1,
-                **({"task": which + 1} if len(tasks) > 1 else {}),
-                "train_loss": _mean(row[0] for row in position.rows),
-                "val_loss": evaluation.loss,
-                f"val_{metric.name}": evaluation.metric,
-                "lr": learner.optimizer.param_groups[0]["lr"],
-                "distance": learner.distance(),
-            }
-            if telemetry.gradient_norm:
-                values["gradient_norm"] = _mean(row[1] for row in position.rows)
-            if telemetry.buffer and (stats := learner.buffer_stats()):
-                values |= {"buffer_variance": stats.variance, "buffer_cosine_similarity": stats.cosine_similarity}
-                # Since its checkpoint a buffer has counted from the beginning.
-                values["buffer_accepted"], seen = stats.accepted - seen, 0
-            for name, gauge in gauges.items():
-                # A second derivative does not go through a compiled model.
-                with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
-                    due = (epoch + 1) % gauge.every_epochs == 0
-                    values[name] = gauge.measure(learner.model.eval(), task) if due else None
-            learner.model.train()
-            for key, value in values.items():
-                position.curves.setdefault(key, []).append(value)
-            position.epoch, position.step_in_epoch, position.rows, carries = epoch + 1, 0, [], None
-            if position.best is None or metric.better(evaluation.metric, position.best):
-                position.best, position.best_epoch = evaluation.metric, epoch + 1
-                if spec.checkpoint.keep_best and len(tasks) == 1:
-                    keep_weights(checkpoint.BEST)
-            position.evaluation_seconds += time.perf_counter() - before
-            observer.epoch_done(position.step, values)
-            if position.step == total_steps:
-                break
+        before = time.perf_counter()
+        evaluation = learner.evaluate(task)
+        values: dict[str, float | None] = {
+            "epoch": epoch + 1,
+            **({"task": which + 1} if len(tasks) > 1 else {}),
+            "train_loss": _mean(row[0] for row in position.rows),
+            "val_loss": evaluation.loss,
+            f"val_{metric.name}": evaluation.metric,
+            "lr": learner.optimizer.param_groups[0]["lr"],
+            "distance": learner.distance(),
+        }
+        if telemetry.gradient_norm:
+            # Steps before a checkpoint may have been made without it, and fp16 skips those that overflow.
+            norms = [row[1] for row in position.rows if len(row) > 1 and math.isfinite(row[1])]
+            values["gradient_norm"] = _mean(norms) if norms else None
+        if telemetry.buffer and (stats := learner.buffer_stats()):
+            values |= {"buffer_variance": stats.variance, "buffer_cosine_similarity": stats.cosine_similarity}
+            # Since its checkpoint a buffer has counted from the beginning.
+            values["buffer_accepted"], seen = stats.accepted - seen, 0
+        for name, gauge in gauges.items():
+            # A second derivative does not go through a compiled model.
+            with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
+                due = (epoch + 1) % gauge.every_epochs == 0
+                values[name] = gauge.measure(learner.model.eval(), task) if due else None
+        learner.model.train()
+        for key in dict.fromkeys([*position.curves, *values]):
+            # What a run resumed with other telemetry did not record has no value.
+            position.curves.setdefault(key, [None] * epoch).append(values.get(key))
+        position.epoch, position.step_in_epoch, position.rows, carries = epoch + 1, 0, [], None
+        if position.best is None or metric.better(evaluation.metric, position.best):
+            position.best, position.best_epoch = evaluation.metric, epoch + 1
+            if spec.checkpoint.keep_best and len(tasks) == 1:
+                keep_weights(checkpoint.BEST)
+        position.evaluation_seconds += time.perf_counter() - before
+        observer.epoch_done(position.step, values)
+        if position.step == total_steps:
+            break
+        if readout.read(interrupt.requested).interrupted:
+            save()
+            return measurement("interrupted", error=f"interrupted at step {position.step}")
 
     position.wall_seconds = earlier + time.perf_counter() - began
     keep_weights(checkpoint.WEIGHTS)
@@ -232,7 +261,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _measure(
-    position: Position, workload: Workload, learner: Learner, name: str, status: Status, **also: Any
+    position: Position, workload: Workload, learner: Learner, name: str, whole: bool, status: Status, **also: Any
 ) -> Measurement:
     curves, metric = position.curves, workload.metric.name
     metrics: dict[str, float | None] = {}
@@ -242,7 +271,8 @@ def _measure(
         if len(workload.tasks) > 1:
             # What the model was worth on each task at the end of its training on it (section 5.4).
             at_end = dict(zip(curves["task"], validation, strict=True))
-            metrics[f"learning_{metric}"] = _mean(at_end.values())
+            if whole:
+                metrics[f"learning_{metric}"] = _mean(at_end.values())
         else:
             metrics |= {f"val_{metric}_best": position.best, f"val_{metric}_final": validation[-1]}
             metrics["epoch_best"] = position.best_epoch
@@ -254,7 +284,8 @@ def _measure(
         peak_memory_bytes=_peak_memory(learner.device),
         optimizer_state_bytes=state_bytes(learner.optimizer),
     )
-    return Measurement(status, metrics=metrics, curves=curves, cost=cost, **also)
+    where = {"threads": torch.get_num_threads(), "processes": learner.processes.size}
+    return Measurement(status, metrics=metrics, curves=curves, cost=cost, environment=where, **also)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -102,6 +102,10 @@ class Task(ABC):
         """Number of batches that `batches` yields from the start."""
 
     @abstractmethod
+    def smallest_batch(self, batch_size: int) -> int:
+        """Number of independent examples in the smallest batch of an epoch."""
+
+    @abstractmethod
     def batches(
         self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:

@@ -90,6 +90,9 @@ class ImageNet(Classification, SingleTask):
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-len(self.train_set) // batch_size)
 
+    def smallest_batch(self, batch_size: int) -> int:
+        return len(self.train_set) % batch_size or batch_size
+
     def batches(
         self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
@@ -97,13 +100,15 @@ class ImageNet(Classification, SingleTask):
         # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
         self.train_set.seed = int(torch.randint(2**62, (), generator=order))
         self.train_set.augment = augment
-        yield from self._read(self.train_set, permutation[start * batch_size :].split(batch_size), share)
+        yield from self._read(self.train_set, permutation.split(batch_size)[start:], share)
 
     def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
         yield from self._read(self.valid_set, torch.arange(len(self.valid_set)).split(EVALUATION_BATCH), share)
 
     def _read(self, images: Dataset, batches: Sequence[Tensor], share: Share) -> Iterator[Batch]:
-        loader = DataLoader(images, batch_sampler=[share.of(batch).tolist() for batch in batches], **self._options)
+        numbers = [share.of(batch).tolist() for batch in batches]
+        # A generator of its own: a loader draws one number, which would not be drawn again after a resume.
+        loader = DataLoader(images, batch_sampler=numbers, generator=torch.Generator(), **self._options)
         for batch, (pixels, labels) in zip(batches, loader, strict=True):
             inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in (pixels, labels))
             yield Batch(inputs, targets, len(batch))

@@ -74,6 +74,9 @@ class ImageClassification(Classification):
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-len(self.train_labels) // batch_size)
 
+    def smallest_batch(self, batch_size: int) -> int:
+        return len(self.train_labels) % batch_size or batch_size
+
     def batches(
         self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:

@@ -53,6 +53,9 @@ class LanguageModelling(SingleTask):
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-(len(self.train_tokens) // batch_size - 1) // UNROLL)
 
+    def smallest_batch(self, batch_size: int) -> int:
+        return batch_size
+
     def batches(
         self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:

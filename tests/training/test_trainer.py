@@ -37,7 +37,7 @@ def files(tmp_path):
 
 def test_the_loop_is_plain_adam_over_shuffled_batches_with_a_stepped_learning_rate(workloads, files):
     digits = workloads["digits"]
-    spec = spec_for("digits", "adam", "epochs=3", "schedule.milestones=[2]", "batch_size=100")
+    spec = spec_for("digits", "adam", "epochs=3", "schedule.milestones=[2]", "batch_size=100", "lr=3e-3")
     measured = train(spec, digits, CPU, files)
 
     torch.manual_seed(stream(0, "weights"))
