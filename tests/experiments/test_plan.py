@@ -15,7 +15,7 @@ def ids(data="data", seeds=None, **overrides):
 
 
 def test_optimizers_times_seeds_and_all_different():
-    assert len(set(ids())) == 5 * 3
+    assert len(set(ids())) == 5 * 5
     assert len(ids(seeds=[7])) == 5
     assert set(ids(sets=["seeds=2"])) < set(ids())
 

@@ -40,10 +40,10 @@ def result_in(folder, where):
 @pytest.mark.parametrize(
     ("suite", "opt", "sets"),
     [
-        ("digits", "adam_cm", ("batch_size=63",)),  # batches, and the last of them, that do not divide by two
+        ("digits", "adam_cm", ("batch_size=63", "lr=1e-3")),  # batches, and the last of them, that do not divide by two
         ("digits", "adam_sam_cm", ("accumulate=2", "clip_norm=0.5", "telemetry={gradient_norm: true, buffer: true}")),
-        ("pydoc", "adam_cg", ("max_steps=40",)),
-        ("digits_online", "adam_sam", ("epochs=1",)),
+        ("pydoc", "adam_cg", ("max_steps=40", "lr=1e-3")),
+        ("digits_online", "adam_sam", ("epochs=1", "lr=1e-3")),
         ("digits", "adam_cm", ("parallel=fsdp", "telemetry={gradient_norm: true, buffer: true}")),
     ],
 )

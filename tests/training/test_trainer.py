@@ -10,6 +10,7 @@ from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
 from cmbench.training import trainer as trainer_module
+from cmbench.training.interrupt import Interrupt
 from cmbench.training.seeding import generator, stream
 from cmbench.training.trainer import Gauge, Observer, train
 from cmbench.workloads.registry import get_workload
@@ -205,6 +206,63 @@ def test_progress_reports_where_the_run_is(workloads, files):
     assert heard[0].metric is None
     assert heard[-1].metric is not None
     assert {"loss", "epoch", "epochs"} < {field.name for field in dataclasses.fields(heard[0])}
+
+
+@pytest.mark.parametrize(("before", "after"), [((), (EVERYTHING,)), ((EVERYTHING,), ())])
+def test_telemetry_may_change_while_a_run_is_stopped(before, after, workloads, files):
+    class Stops(Interrupt):
+        requested = True
+
+    sets = ("epochs=3", "schedule=constant", "checkpoint.every_steps=30")
+    digits = workloads["digits"]
+    for _ in range(2):  # the first time within the first epoch, then after a reading of it
+        stopped = train(spec_for("digits", "adam_cm", *sets, *before), digits, CPU, files, interrupt=Stops())
+        assert stopped.status == "interrupted"
+    measured = train(spec_for("digits", "adam_cm", *sets, *after), digits, CPU, files)
+    assert measured.status == "completed"
+    assert {len(curve) for curve in measured.curves.values()} == {3}
+    assert measured.environment == {"threads": torch.get_num_threads(), "processes": 1}
+
+
+def test_a_run_is_interrupted_after_an_evaluation_too(workloads, files):
+    class DuringTheFirst(Interrupt):
+        requested = False
+
+    interrupt = DuringTheFirst()
+
+    def interrupts(model, task):
+        interrupt.requested = True
+        return 0.0
+
+    spec, digits = spec_for("digits", "adam", "epochs=3", "schedule=constant"), workloads["digits"]
+    whole = train(spec, digits, CPU, lambda suffix: files(f"-whole{suffix}"))
+    stopped = train(spec, digits, CPU, files, gauges={"gauge": Gauge(1, interrupts)}, interrupt=interrupt)
+    assert (stopped.status, stopped.cost.steps) == ("interrupted", 23)
+    resumed = train(spec, digits, CPU, files)
+    assert {key: resumed.curves[key] for key in whole.curves} == whole.curves
+    assert resumed.curves["gauge"] == [0.0, None, None]
+
+
+def test_a_checkpoint_of_another_device_or_version_is_refused(workloads, files):
+    class Stops(Interrupt):
+        requested = True
+
+    spec, digits = spec_for("digits", "adam", "epochs=2", "schedule=constant"), workloads["digits"]
+    train(spec, digits, CPU, files, interrupt=Stops())
+    saved = torch.load(files(".resume.pt"), weights_only=True)
+    torch.save(saved | {"device": "cuda"}, files(".resume.pt"))
+    with pytest.raises(UserError, match="a checkpoint made on cuda, not cpu"):
+        train(spec, digits, CPU, files)
+    torch.save(torch.zeros(3), files(".resume.pt"))
+    with pytest.raises(UserError, match="a checkpoint of another version"):
+        train(spec, digits, CPU, files)
+
+
+def test_a_stream_that_was_cut_short_has_no_learning_accuracy(workloads, files):
+    spec = spec_for("digits_online", "adam", "max_steps=12")
+    measured = train(spec, workloads["digits_online"], CPU, files)
+    assert measured.status == "completed"
+    assert "learning_accuracy" not in measured.metrics
 
 
 def test_the_best_weights_are_kept_beside_the_last(workloads, files):

@@ -224,6 +224,7 @@ def test_imagenet_is_read_from_parquet_as_from_the_tree(tmp_path):
     for one, other in zip(*(w.batches(3, generator(0, "order", 0)) for w in (tree, parquet)), strict=True):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
+    assert list(tree.batches(3, generator(0, "order", 0), start=2)) == []
     late = next(tree.batches(3, generator(0, "order", 0), start=1))
     assert torch.equal(late[0], other[0])
     assert one[0].shape == (3, 3, 224, 224)
