@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -127,18 +128,20 @@ class Learner:
         # A probe evaluates twice; the text goes on from where it was read at θ.
         return loss, left[: len(parts)]
 
-    def _stepped(self, closure: Any) -> Tensor:
-        if self.scaler is None:
-            return self.optimizer.step(closure)
+    def _stepped(self, closure: Callable[[], Tensor]) -> Tensor:
         if self._probed:
             loss = self.optimizer.step(closure, scaler=self.scaler)
         else:
             loss = closure()
-            if self.settings.clip_norm:
-                self.scaler.unscale_(self.optimizer)
-                self._clip()
-            self.scaler.step(self.optimizer)
-        self.scaler.update()
+            if self.scaler is None:
+                self.optimizer.step()
+            else:
+                if self.settings.clip_norm:
+                    self.scaler.unscale_(self.optimizer)
+                    self._clip()
+                self.scaler.step(self.optimizer)
+        if self.scaler is not None:
+            self.scaler.update()
         return loss
 
     def _without_communication(self, unless: bool) -> AbstractContextManager:
