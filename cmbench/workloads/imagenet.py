@@ -79,6 +79,8 @@ class ImageNet(Classification, SingleTask):
             self.valid_set: Any = _Parquet(places.parquet(folder, "validation"), augment=False)
         else:
             self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
+            if odd := sorted({*self.train_set.tree.classes} ^ {*self.valid_set.tree.classes}):
+                raise UserError(f"{folder}: train/ and val/ have different classes: {', '.join(odd[:5])}")
         workers = os.cpu_count() or 1
         self._options = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
 

@@ -205,6 +205,13 @@ def test_imagenet_trains_from_a_folder_tree(cmbench):
     assert (result["status"], result["cost"]["steps"]) == ("completed", 3)
 
 
+def test_imagenet_refuses_a_tree_whose_parts_have_different_classes(tmp_path):
+    photographs(tmp_path)
+    (tmp_path / "imagenet" / "val" / "n01440764").rename(tmp_path / "imagenet" / "val" / "n02000000")
+    with pytest.raises(UserError, match=r"different classes: n01440764, n02000000"):
+        get_workload("imagenet", data_dir=tmp_path).load(CPU)
+
+
 def test_imagenet_is_read_from_parquet_as_from_the_tree(tmp_path):
     datasets = pytest.importorskip("datasets")
     photographs(tmp_path)
