@@ -80,6 +80,6 @@ def test_a_mistake_is_one_message_and_nothing_written(cmbench, arguments, words)
 
 def test_suites_prints_the_grid_and_a_report_says_how_to_get_one(cmbench):
     printed = yaml.parse(cmbench("suites", "digits").stdout, "stdout")
-    assert printed["grid"] == {"lr": [1e-2, 3e-3, 1e-3, 3e-4], "betas": [[0.9, 0.99], [0.9, 0.999]]}
+    assert printed["grid"] == {"lr": [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4], "betas": [[0.9, 0.99], [0.9, 0.999]]}
     done = cmbench("report", "--suite", "digits_grid", code=4)
     assert "to get them: cmbench train --suite digits --grid" in done.stderr
