@@ -36,7 +36,7 @@ def test_the_sweep_ranks_every_point_and_repeats_nothing(tmp_path):
     assert float(rows[0].split()[0]) > 50
     assert rows[-1].startswith("0 lr=1e9")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("*.pt")}
-    assert len(before) == 2
+    assert len(before) == 4  # the last weights and the best
     again = subprocess.run(line, cwd=tmp_path, env=settings, capture_output=True, text=True)
     assert again.stdout == first.stdout
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
