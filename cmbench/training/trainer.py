@@ -6,7 +6,8 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import islice
@@ -90,6 +91,16 @@ def _warm_up() -> None:
     torch.optim.AdamW([parameter]).step()
 
 
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_threads_restored()
 def train(
     spec: RunSpec,
     workload: Workload,
@@ -108,24 +119,6 @@ def train(
     loaded onto `device`. `files` gives the path of this run's file with a suffix; the weights that the run ends with
     are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`.
     """
-    threads = torch.get_num_threads()
-    try:
-        return _train(spec, workload, device, files, processes, force, observer, gauges, interrupt)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _train(
-    spec: RunSpec,
-    workload: Workload,
-    device: torch.device,
-    files: Callable[[str], Path],
-    processes: Processes,
-    force: bool,
-    observer: Observer,
-    gauges: Mapping[str, Gauge],
-    interrupt: Interrupt,
-) -> Measurement:
     _warm_up()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

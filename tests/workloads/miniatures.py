@@ -1,5 +1,6 @@
 """Small data sets in the formats of the real ones, whose pictures say what they are."""
 
+import dataclasses
 import io
 import pickle
 import struct
@@ -8,6 +9,14 @@ import tarfile
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+
+from cmbench.workloads.cifar import CIFAR10
+from cmbench.workloads.fashion_mnist import FashionMNIST
+from cmbench.workloads.five_datasets import FiveDatasetsOnline
+from cmbench.workloads.mnist import MNIST
+from cmbench.workloads.notmnist import NotMNIST
+from cmbench.workloads.svhn import SVHN
+from cmbench.workloads.tinyimagenet import TinyImageNetOnline
 
 
 def idx(array):
@@ -115,3 +124,25 @@ def tinyimagenet_hub(root, folder):
         images = [{"bytes": file.read_bytes(), "path": None} for file, _ in rows]
         table = pyarrow.table({"image": images, "label": [label for _, label in rows]})
         parquet.write_table(table, data / f"{split}-00000-of-00001-1359597a978bc4fa.parquet")
+
+
+def streams(folder, counts, images):
+    """All of TinyImageNet and of the five data sets: so many pictures of each class, and so many of CIFAR-10."""
+    cifar(folder, "cifar10", images)
+    mnist(folder, "MNIST", counts)
+    mnist(folder, "FashionMNIST", (5,) * 10)
+    svhn(folder, counts)
+    notmnist(folder, counts)
+    tinyimagenet(folder, classes=20, train=4, valid=2)
+
+
+def accept_streams(monkeypatch, counts, images):
+    """Makes the readers accept what `streams` has written."""
+    monkeypatch.setattr(CIFAR10, "count", images)
+    monkeypatch.setattr(FashionMNIST, "counts", (5,) * 10)
+    for source in (MNIST, SVHN, NotMNIST):
+        monkeypatch.setattr(source, "counts", counts)
+    parts = tuple(dataclasses.replace(part, valid=0.2) for part in FiveDatasetsOnline.parts)
+    monkeypatch.setattr(FiveDatasetsOnline, "parts", parts)
+    for name, count in (("classes", 20), ("train_count", 4), ("valid_count", 2)):
+        monkeypatch.setattr(TinyImageNetOnline, name, count)

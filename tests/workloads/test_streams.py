@@ -1,7 +1,5 @@
 """Streams of tasks: each has its own classes, images and outputs; they are read from true-format files."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -11,12 +9,10 @@ from cmbench.errors import UserError
 from cmbench.training.seeding import generator
 from cmbench.workloads.cifar import CIFAR10
 from cmbench.workloads.fashion_mnist import FashionMNIST
-from cmbench.workloads.five_datasets import FiveDatasetsOnline
 from cmbench.workloads.mnist import MNIST
 from cmbench.workloads.notmnist import NotMNIST
 from cmbench.workloads.registry import get_workload
 from cmbench.workloads.svhn import SVHN
-from cmbench.workloads.tinyimagenet import TinyImageNetOnline
 
 from . import miniatures
 
@@ -28,26 +24,14 @@ COUNTS = (6, 5, 5, 7, 5, 5, 5, 5, 5, 5)
 def files(tmp_path_factory):
     """Miniatures of all five data sets and of TinyImageNet."""
     folder = tmp_path_factory.mktemp("data")
-    miniatures.cifar(folder, "cifar10", 100)
-    miniatures.mnist(folder, "MNIST", COUNTS)
-    miniatures.mnist(folder, "FashionMNIST", (5,) * 10)
-    miniatures.svhn(folder, COUNTS)
-    miniatures.notmnist(folder, COUNTS)
-    miniatures.tinyimagenet(folder, classes=20, train=4, valid=2)
+    miniatures.streams(folder, COUNTS, images=100)
     return folder
 
 
 @pytest.fixture
 def small(monkeypatch):
     """The readers accept the miniatures."""
-    monkeypatch.setattr(CIFAR10, "count", 100)
-    monkeypatch.setattr(FashionMNIST, "counts", (5,) * 10)
-    for source in (MNIST, SVHN, NotMNIST):
-        monkeypatch.setattr(source, "counts", COUNTS)
-    parts = tuple(dataclasses.replace(part, valid=0.2) for part in FiveDatasetsOnline.parts)
-    monkeypatch.setattr(FiveDatasetsOnline, "parts", parts)
-    for name, count in (("classes", 20), ("train_count", 4), ("valid_count", 2)):
-        monkeypatch.setattr(TinyImageNetOnline, name, count)
+    miniatures.accept_streams(monkeypatch, COUNTS, images=100)
 
 
 def loaded(name, folder=None):

@@ -1,6 +1,5 @@
 """The suites whose data is not on every machine start on miniatures of it in its true format."""
 
-import dataclasses
 import math
 
 import pytest
@@ -10,13 +9,7 @@ from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.training.trainer import train
 from cmbench.workloads import cifar
-from cmbench.workloads.fashion_mnist import FashionMNIST
-from cmbench.workloads.five_datasets import FiveDatasetsOnline
-from cmbench.workloads.mnist import MNIST
-from cmbench.workloads.notmnist import NotMNIST
 from cmbench.workloads.registry import get_workload
-from cmbench.workloads.svhn import SVHN
-from cmbench.workloads.tinyimagenet import TinyImageNetOnline
 
 from . import miniatures
 
@@ -26,28 +19,17 @@ COUNTS = (5,) * 10
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    miniatures.cifar(folder, "cifar10", 400)
+    miniatures.streams(folder, COUNTS, images=400)
     miniatures.cifar(folder, "cifar100", 400)
-    for name in ("MNIST", "FashionMNIST"):
-        miniatures.mnist(folder, name, COUNTS)
-    miniatures.svhn(folder, COUNTS)
-    miniatures.notmnist(folder, COUNTS)
-    miniatures.tinyimagenet(folder, classes=20, train=4, valid=2)
     return folder
 
 
 @pytest.fixture
 def small(monkeypatch):
     """The readers accept the miniatures."""
-    monkeypatch.setattr(cifar.CIFAR10, "count", 400)
+    miniatures.accept_streams(monkeypatch, COUNTS, images=400)
     monkeypatch.setattr(cifar.CIFAR100, "count", 400)
     monkeypatch.setattr(cifar, "VALID", 100)
-    for source in (MNIST, SVHN, NotMNIST, FashionMNIST):
-        monkeypatch.setattr(source, "counts", COUNTS)
-    parts = tuple(dataclasses.replace(part, valid=0.2) for part in FiveDatasetsOnline.parts)
-    monkeypatch.setattr(FiveDatasetsOnline, "parts", parts)
-    for name, count in (("classes", 20), ("train_count", 4), ("valid_count", 2)):
-        monkeypatch.setattr(TinyImageNetOnline, name, count)
 
 
 @pytest.mark.parametrize(
