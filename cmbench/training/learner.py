@@ -24,13 +24,20 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def check_settings(spec: RunSpec, processes: int) -> None:
     """Raises `UserError` for settings that do not go together in a run of so many processes."""
-    settings, sharded = spec.settings, processes > 1 and spec.settings.parallel == "fsdp"
-    probed = bool(get_info(spec.optimizer.name).probe.key)
-    if settings.precision == "fp16" and (sharded or (probed and settings.clip_norm)):
+    settings, sharded = spec.settings, _is_sharded(spec, processes)
+    if settings.precision == "fp16" and (sharded or (_is_probed(spec) and settings.clip_norm)):
         what = "parallel fsdp" if sharded else "clip_norm and a probe (sam, meg)"
         raise UserError(f"precision fp16 does not go with {what}: accepted: bf16, fp32")
     if sharded and spec.telemetry and spec.telemetry.sharpness_every:
         raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
+
+
+def _is_probed(spec: RunSpec) -> bool:
+    return bool(get_info(spec.optimizer.name).probe.key)
+
+
+def _is_sharded(spec: RunSpec, processes: int) -> bool:
+    return processes > 1 and spec.settings.parallel == "fsdp"
 
 
 class Learner:
@@ -42,8 +49,7 @@ class Learner:
     def __init__(self, spec: RunSpec, workload: Workload, device: torch.device, processes: Processes) -> None:
         self.settings, self.device, self.processes = spec.settings, device, processes
         self._hyperparameters = spec.optimizer.hyperparameters
-        self._probed = bool(get_info(spec.optimizer.name).probe.key)
-        self._sharded = processes.size > 1 and self.settings.parallel == "fsdp"
+        self._probed, self._sharded = _is_probed(spec), _is_sharded(spec, processes.size)
         check_settings(spec, processes.size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(stream(spec.seed, "weights"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from cmbench.workloads.base import Card, digest
+from cmbench.workloads.base import digest
 from cmbench.workloads.digits import Digits
 from cmbench.workloads.stream import Split, Stream
 
@@ -16,12 +17,7 @@ class DigitsOnline(Stream):
     """0 or 1, 2 or 3, … 8 or 9, with the images, the split and the model of the workload `digits`."""
 
     ways = 2
-    card = Card(
-        data="scikit-learn's digits: 1,437 + 360 images of 8×8 pixels, as five two-way tasks",
-        source="comes with scikit-learn",
-        model="two 3×3 convolutions, one pooling, a linear layer",
-        parameters=9_930,
-    )
+    card = replace(Digits.card, data=f"{Digits.card.data}, as five two-way tasks")
 
     def fingerprint(self) -> str:
         return digest(Digits().fingerprint().encode(), f"tasks of {self.ways}".encode())

@@ -89,16 +89,14 @@ class ImageNet(Classification, SingleTask):
 
         return efficientnet_b0(num_classes=CLASSES)
 
-    def steps_per_epoch(self, batch_size: int) -> int:
-        return -(-len(self.train_set) // batch_size)
-
-    def smallest_batch(self, batch_size: int) -> int:
-        return len(self.train_set) % batch_size or batch_size
+    @property
+    def examples(self) -> int:
+        return len(self.train_set)
 
     def batches(
         self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
-        permutation = torch.randperm(len(self.train_set), generator=order)
+        permutation = torch.randperm(self.examples, generator=order)
         # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
         self.train_set.seed = int(torch.randint(2**62, (), generator=order))
         self.train_set.augment = augment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -42,6 +43,17 @@ class Classification(Task):
 
     metric = ACCURACY
 
+    @property
+    @abstractmethod
+    def examples(self) -> int:
+        """Number of training images."""
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        return -(-self.examples // batch_size)
+
+    def smallest_batch(self, batch_size: int) -> int:
+        return self.examples % batch_size or batch_size
+
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """What the model says of the images, (B, classes)."""
         return model(images)
@@ -71,16 +83,14 @@ class ImageClassification(Classification):
         """How an epoch of `count` training images is changed at random; None where it is not."""
         return None
 
-    def steps_per_epoch(self, batch_size: int) -> int:
-        return -(-len(self.train_labels) // batch_size)
-
-    def smallest_batch(self, batch_size: int) -> int:
-        return len(self.train_labels) % batch_size or batch_size
+    @property
+    def examples(self) -> int:
+        return len(self.train_labels)
 
     def batches(
         self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
-        count, device = len(self.train_labels), self.train_labels.device
+        count, device = self.examples, self.train_labels.device
         permutation = torch.randperm(count, generator=order).to(device)
         # All of the epoch's chances are drawn at once, so that an epoch taken up in the middle has the same.
         change = self.augmentation(count, order) if augment else None

@@ -25,16 +25,6 @@ grid: {lr: [0.1, 1e-5], betas: [[0.9, 0.99], [0.9, 0.999]], decay: [0.7, 0.99, 1
 """
 
 
-@pytest.fixture
-def file(tmp_path):
-    def write(text=SUITE):
-        path = tmp_path / "mine.yaml"
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
 def test_each_optimizer_gets_the_product_of_what_it_has_and_keeps_the_rest(file):
     grid = load_grid(file())
     assert (grid.name, grid.settings.seeds, grid.settings.paper) == ("mine_grid", 2, None)

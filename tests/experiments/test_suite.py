@@ -22,16 +22,6 @@ optimizers:
 """
 
 
-@pytest.fixture
-def file(tmp_path):
-    def write(text=SUITE):
-        path = tmp_path / "mine.yaml"
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
 def by_label(suite):
     return {spec.label: spec for spec in suite.optimizers}
 
