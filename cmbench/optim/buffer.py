@@ -93,12 +93,24 @@ def replace(slots: Tensor, total: Tensor, entry: Tensor, decision: Decision) -> 
 
     `slots` (C, *shape), `total` and `entry` (*shape). One slot is read and written, whichever it is.
     """
-    index = per_lane(decision.index, entry).expand(entry.shape).unsqueeze(0)
-    old = slots.gather(0, index)[0]
+    if decision.index.dim():
+        index = per_lane(decision.index, entry).expand(entry.shape).unsqueeze(0)
+        old = slots.gather(0, index)[0]
+        kept, change = selected(old, entry, per_lane(decision.accept, entry), total.dtype)
+        slots.scatter_(0, index, kept.unsqueeze(0))
+    else:
+        row = decision.index.view(1)
+        old = slots.index_select(0, row)[0]
+        kept, change = selected(old, entry, decision.accept, total.dtype)
+        slots.index_copy_(0, row, kept.unsqueeze(0))
+    total.add_(change)
+
+
+def selected(old: Tensor, entry: Tensor, accept: Tensor, wide: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What a slot that held `old` holds when it was offered `entry`, and by how much that changes the sum."""
     # Select, don't multiply: 0 · (inf − old) would be NaN.
-    new = torch.where(per_lane(decision.accept, entry), entry.to(slots.dtype), old)
-    slots.scatter_(0, index, new.unsqueeze(0))
-    total.add_(new.to(total.dtype) - old.to(total.dtype))
+    kept = torch.where(accept, entry.to(old.dtype), old)
+    return kept, kept.to(wide) - old.to(wide)
 
 
 def resum(slots: Sequence[Tensor], totals: Sequence[Tensor]) -> None:
@@ -140,4 +152,5 @@ def _norm_of_each(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def combined(parts: Sequence[Tensor]) -> Tensor:
     """The norm of the whole from the norms of its parts, each () or (lanes,), on the first one's device."""
-    return torch.linalg.vector_norm(torch.stack([part.to(parts[0].device) for part in parts]), dim=0)
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([part.to(parts[0].device) for part in parts]), dim=0)
+    return norm

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
-from cmbench.optim.critical import SGDCG, SGDCM, AdamCG, AdamCM
-from cmbench.optim.probes import MEG, SAM
-from cmbench.optim.registry import PROBES, get_info
+from cmbench.optim.classes import class_of
+from cmbench.optim.probes import MEG, SAM, Probe
+from cmbench.optim.registry import OptimizerInfo, get_info
 
-_BASES: dict[tuple[str, str], type[Optimizer]] = {
-    ("adam", ""): torch.optim.AdamW,
-    ("adam", "cg"): AdamCG,
-    ("adam", "cm"): AdamCM,
-    ("sgd", ""): torch.optim.SGD,
-    ("sgd", "cg"): SGDCG,
-    ("sgd", "cm"): SGDCM,
-}
-_PROBES = {"sam": SAM, "meg": MEG}
+_PROBES: dict[str, type[Probe]] = {"sam": SAM, "meg": MEG}
 
 
 def create_optimizer(
@@ -38,17 +31,27 @@ def create_optimizer(
 
     `maximize`, `foreach` and `fused` are those of torch's optimizers: the direction, and which implementation runs.
 
+    Returns a class of `torch.optim` for a rule alone, `AdamCM` or its like with a memory, `SAM` or `MEG` around either.
     Raises `ValueError` naming an unknown optimizer or hyperparameter, or a value it refuses.
     """
     info = get_info(name)
     values = info.resolve(hyperparameters)
-    for_probe = {key: values.pop(key) for key in PROBES[info.probe.key].hyperparameters if key != "scope"}
-    scope = values.get("scope")
-    if not info.memory.key:
-        values.pop("scope", None)  # torch's own classes have none
-    optimizer = _BASES[info.rule.key, info.memory.key](
-        params, maximize=maximize, foreach=foreach, fused=fused, **values
-    )
-    if info.probe.key == "sam":
-        for_probe["scope"] = scope
-    return _PROBES[info.probe.key](optimizer, **for_probe) if info.probe.key else optimizer
+    of_probe = {each.name for each in info.probe.hyperparameters} if info.probe else set()
+    of_base = {each.name for part in (info.rule, info.memory) if part for each in part.hyperparameters}
+    made, accepted = _base_class(info)
+    options: dict[str, Any] = {"maximize": maximize, "foreach": foreach, "fused": fused}
+    for option in options.keys() - accepted:
+        if options.pop(option):
+            raise ValueError(f"invalid {option}: True (accepted for '{name}': False)")
+    base = made(params, **options, **{key: value for key, value in values.items() if key in of_base})
+    if info.probe is None:
+        return base
+    return _PROBES[info.probe.key](base, **{key: value for key, value in values.items() if key in of_probe})
+
+
+def _base_class(info: OptimizerInfo) -> tuple[type[Optimizer], set[str]]:
+    """The class without the probe, and which of the options of torch's optimizers it takes."""
+    if info.memory is not None:
+        return class_of(info.rule.key, info.memory.key), {"maximize", "foreach", "fused"}
+    alone: type[Optimizer] = getattr(torch.optim, info.rule.torch_class)
+    return alone, {"maximize", "foreach", "fused"} & inspect.signature(alone).parameters.keys()

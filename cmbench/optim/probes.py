@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -65,7 +66,7 @@ class Probe(Optimizer):
     def param_groups(self, _: Any) -> None: ...
 
     @property
-    def state(self) -> dict[Tensor, Any]:
+    def state(self) -> defaultdict[Tensor, Any]:
         """That of the wrapped optimizer."""
         return self.base.state
 
@@ -94,18 +95,19 @@ class Probe(Optimizer):
         """This process's part of every parameter that has a gradient, with the way from it to the probe point."""
         raise NotImplementedError
 
-    def _with_gradient(self) -> list[tuple[dict[str, Any], Tensor]]:
-        pairs = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if any(param.grad.is_sparse for _, param in pairs):
+    def _with_gradient(self) -> list[tuple[dict[str, Any], Tensor, Tensor]]:
+        """Group, parameter and gradient of those that have one."""
+        found = [(group, p, p.grad) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if any(grad.is_sparse for _, _, grad in found):
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
-        return pairs
+        return found
 
     @torch.no_grad()
-    def step(
+    def step(  # type: ignore[override]
         self,
         closure: Callable[[], Tensor] | None = None,
         *,
-        first: Callable[[], AbstractContextManager] = nullcontext,
+        first: Callable[[], AbstractContextManager[Any]] = nullcontext,
         scaler: GradScaler | None = None,
     ) -> Tensor:
         """One step of the wrapped optimizer with the gradient at the probe point; returns the loss at θ.
@@ -166,19 +168,19 @@ class SAM(Probe):
         return super().__getstate__() | {"_scope": self._scope}
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
-        pairs = self._with_gradient()
-        if not pairs:
+        found = self._with_gradient()
+        if not found:
             return []
-        params, grads = [local(p) for _, p in pairs], [local(p.grad) for _, p in pairs]
-        owners = [p for _, p in pairs]
+        params, grads = [local(p) for _, p, _ in found], [local(grad) for *_, grad in found]
+        owners = [p for _, p, _ in found]
         if any(map(is_sharded, owners)):
             values = norms_over_shards(norms(grads, "per_tensor"), owners, self._scope)
         else:
             values = norms(grads, self._scope)
         if self._scope != "per_tensor":
-            values = values * len(pairs)
+            values = values * len(found)
         offsets = []
-        for (group, _), param, grad, norm in zip(pairs, params, grads, values, strict=True):
+        for (group, _, _), param, grad, norm in zip(found, params, grads, values, strict=True):
             rho = -group["rho"] if group.get("maximize") else group["rho"]
             length = torch.where(norm > 0, rho / norm, 0).to(param.device)
             # NaN compares false: without this a NaN gradient would count as a zero one.
@@ -200,6 +202,6 @@ class MEG(Probe):
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         return [
-            (local(param), local(param.grad) * (group["gamma"] if group.get("maximize") else -group["gamma"]))
-            for group, param in self._with_gradient()
+            (local(param), local(grad) * (group["gamma"] if group.get("maximize") else -group["gamma"]))
+            for group, param, grad in self._with_gradient()
         ]

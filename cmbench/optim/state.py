@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cmbench.optim import fused
 from cmbench.optim.buffer import Ranking
+from cmbench.optim.foreach import Foreach
+from cmbench.optim.fused import Fused
+from cmbench.optim.implementations import Implementation
+from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import HYPERPARAMETERS
-from cmbench.optim.sharded import is_sharded, like, local
+from cmbench.optim.rules import RULES
+from cmbench.optim.sharded import is_sharded, local
+from cmbench.optim.stacks import Stacks, zeros
 
 _SHARED = ("capacity", "decay", "priority", "scope", "buffer_dtype", "foreach", "fused")
 _RANKING = ("priorities", "ages", "accepted")
 
 
 class BufferedOptimizer(Optimizer):
-    """The state and the parameter groups of AdamCM, AdamCG, SGDCM and SGDCG.
+    """The state and the parameter groups of any rule (`rule`, by its key) with a memory (`memory`, likewise).
 
-    The state of a parameter holds, besides what its rule keeps, the buffer's entries as `slot_0` … `slot_{C−1}`, their
-    sum as `buffer_sum`, and the ranking as `priorities`, `ages` and `accepted`. Where one decision serves many
+    The state of a parameter holds, besides what memory and rule keep, the buffer's entries as `slot_0` … `slot_{C−1}`,
+    their sum as `buffer_sum`, and the ranking as `priorities`, `ages` and `accepted`. Where one decision serves many
     parameters (`scope` global or lane) they share one ranking.
 
     A parameter that had no gradient when an entry was stored is zero in that entry.
     """
 
-    rule: ClassVar[str]
-    memory: ClassVar[str]
+    rule: str
+    memory: str
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        self._forget()
         self._accepted_before = 0.0
+        self._stacks = Stacks()
         if defaults["fused"] and defaults["foreach"]:
             raise ValueError("fused and foreach: accepted: one of them")
         if defaults["fused"] and defaults["scope"] == "lane":
@@ -41,23 +46,24 @@ class BufferedOptimizer(Optimizer):
         if defaults["foreach"] is None:  # lanes are few tensors, one after the other is quicker
             defaults["foreach"] = not defaults["fused"] and defaults["scope"] != "lane"
         defaults |= {name: bool(defaults[name]) for name in ("maximize", "foreach", "fused")} | {"sum_age": 0}
+        self._implementation = _implementation(defaults)
         super().__init__(params, defaults)
 
-    def _forget(self) -> None:
-        """Drops what is derived from `state` and made again when it is missing."""
-        # All slots of a parameter in one tensor, of which those in `state` are views.
-        self._stacks: dict[Tensor, tuple[Tensor, Tensor]] = {}
-        # Of the fused implementation: how each group is updated, and at which of its steps a parameter had its first.
-        self._plans: dict[int, fused.Plan] = {}
-        self._started: dict[Tensor, Any] = {}
-        self._steps_taken = 0
+    def _chosen_implementation(self) -> Implementation:
+        """The one that the parameter groups ask for."""
+        if type(self._implementation) is not type(wanted := _implementation(self.param_groups[0])):
+            self._implementation.settle()
+            self._implementation = wanted
+            self._forget()
+        return self._implementation
 
-    def _forget_all_but_steps(self) -> None:
-        self._forget()
-        if self.param_groups and self.param_groups[0]["fused"] and self.state:
-            known = {param: state["step"] for param, state in self.state.items() if "step" in state}
-            counts = [float(step) for step in known.values()]
-            self._started = {param: ("at", count) for param, count in zip(known, counts, strict=True)}
+    def _forget(self) -> None:
+        """Drops what is derived from `state`, which has been replaced, and is made again when it is missing."""
+        self._stacks = Stacks()
+        counts = {}
+        if self.param_groups and self.param_groups[0]["fused"]:
+            counts = {param: float(state["step"]) for param, state in self.state.items() if "step" in state}
+        self._implementation.forget(counts)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """torch's, with every hyperparameter checked; the buffer's own are the same in all groups."""
@@ -84,7 +90,8 @@ class BufferedOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._accepted_before = 0.0
-        self._forget_all_but_steps()
+        self._implementation = _implementation(self.param_groups[0])
+        self._forget()
 
     def state_dict(self) -> dict[str, Any]:
         """torch's; every entry that has been accepted is in its slot."""
@@ -106,7 +113,7 @@ class BufferedOptimizer(Optimizer):
                 if key in _RANKING and self.param_groups[0]["scope"] != "per_tensor":
                     own = shared.setdefault(key, own)
                 self.state[param][key] = own
-        self._forget_all_but_steps()
+        self._forget()
 
     def _own_dtype(self, key: str, param: Tensor) -> torch.dtype | None:
         """The type of an entry of the state, where it is not simply the parameter's."""
@@ -115,112 +122,72 @@ class BufferedOptimizer(Optimizer):
         buffer_dtype = self.param_groups[0]["buffer_dtype"]
         return getattr(torch, buffer_dtype) if key.startswith("slot_") and buffer_dtype else None
 
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        owners: list[Tensor],
-        params: list[Tensor],
-        grads: list[Tensor],
-        momenta: list[Tensor],
-        squares: list[Tensor],
-        totals: list[Tensor],
-        slots: list[Tensor],
-        steps: list[Tensor],
-        priorities: list[Tensor],
-        ages: list[Tensor],
-        accepted: list[Tensor],
-        idle_totals: list[Tensor],
-        idle_slots: list[Tensor],
-    ) -> bool:
-        """Fills the lists; returns whether a parameter is spread over several processes.
+    def _kept(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of what memory and rule keep of a parameter."""
+        return MEMORIES[self.memory].state(RULES[self.rule], group)
 
-        torch's compiler runs a method of this name and shape as it is, instead of tracing how state is made.
+    def _init_group(self, group: dict[str, Any], found: list[Tensor]) -> tuple[int, int, bool]:
+        """Fills `found`: for each parameter with a gradient its tensors in a row, then the idle buffers'.
+
+        Returns how many parameters have a gradient, how many buffers are idle, and whether a parameter is spread over
+        several processes. torch's compiler runs a method of this name as it is, instead of tracing how state is made,
+        if its arguments are a group and empty lists to be filled with tensors.
         """
-        sharded = False
+        sharded, active, idle = False, 0, []
         for param in group["params"]:
             if param.grad is None:
                 if "buffer_sum" in self.state.get(param, {}):
-                    idle_totals.append(local(self.state[param]["buffer_sum"]))
-                    idle_slots.append(self._stack(param))
+                    record = self.state[param]
+                    idle += [local(record["buffer_sum"]), self._stacks.of(param, record)]
                 continue
             if param.is_complex() or param.grad.is_sparse:
                 kind = "complex parameters" if param.is_complex() else "sparse gradients"
                 raise RuntimeError(f"{type(self).__name__} does not support {kind}")
-            sharded = sharded or is_sharded(param)
-            if not self.state[param]:
+            sharded, active = sharded or is_sharded(param), active + 1
+            record = self.state[param]
+            if not record:
                 self._initialise(param, group)
-                self._started[param] = self._steps_taken
-            state = self.state[param]
-            owners.append(param)
-            params.append(local(param))
-            grads.append(local(param.grad))
-            steps.append(state["step"])
-            if self.rule == "sgd" and group["momentum"] > 0 and "exp_avg" not in state:  # it was 0 until now
-                state["exp_avg"] = torch.zeros_like(param, memory_format=torch.preserve_format)
-            if "exp_avg" in state:
-                momenta.append(local(state["exp_avg"]))
-            if "exp_avg_sq" in state:
-                squares.append(local(state["exp_avg_sq"]))
+            for name in self._kept(group):
+                if name not in record:  # a momentum that was 0 until now
+                    record[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
+            found += [param, local(param), local(param.grad), record["step"]]
+            found += [local(record[name]) for name in self._kept(group)]
             if group["capacity"] > 0:
-                totals.append(local(state["buffer_sum"]))
-                slots.append(self._stack(param))
-                priorities.append(state["priorities"])
-                ages.append(state["ages"])
-                accepted.append(state["accepted"])
-        return sharded
+                found += [local(record["buffer_sum"]), self._stacks.of(param, record)]
+                found += [record[name] for name in _RANKING]
+        found += idle
+        return active, len(idle) // 2, sharded
 
-    def _initialise(self, param: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[param]
-        wide = self._own_dtype("buffer_sum", param)
-        state["step"] = torch.zeros((), dtype=wide, device=param.device)
-        if self.rule == "adam" or self.memory == "cm" or group["momentum"] > 0:
-            state["exp_avg"] = torch.zeros_like(param, memory_format=torch.preserve_format)
-        if self.rule == "adam":
-            state["exp_avg_sq"] = torch.zeros_like(param, memory_format=torch.preserve_format)
+    def _initialise(self, param: Tensor, group: Mapping[str, Any]) -> None:
+        record = self.state[param]
+        wide = torch.promote_types(param.dtype, torch.float32)
+        record["step"] = torch.zeros((), dtype=wide, device=param.device)
+        for name in self._kept(group):
+            record[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
         capacity = group["capacity"]
         if capacity > 0:
-            state["buffer_sum"] = torch.zeros_like(param, dtype=wide, memory_format=torch.preserve_format)
+            record["buffer_sum"] = torch.zeros_like(param, dtype=wide, memory_format=torch.preserve_format)
             dtype = self._own_dtype("slot_0", param) or param.dtype
-            self._show_slots(param, _stack_of_zeros(local(state["buffer_sum"]), capacity, dtype))
+            self._stacks.show(param, record, zeros(local(record["buffer_sum"]), capacity, dtype))
             ranking = self._ranking_of_others(param) if group["scope"] != "per_tensor" else None
             if ranking is None:
                 lanes = param.shape[0] if group["scope"] == "lane" else None
                 ranking = Ranking.empty(capacity, lanes, wide, param.device)
-            state |= {name: getattr(ranking, name) for name in _RANKING}
+            record |= {name: getattr(ranking, name) for name in _RANKING}
 
     def _ranking_of_others(self, param: Tensor) -> Ranking | None:
-        for other, state in self.state.items():
-            if other is not param and "priorities" in state:
-                return Ranking(*(state[name] for name in _RANKING))
+        for other, record in self.state.items():
+            if other is not param and "priorities" in record:
+                return self._ranking(other)
         return None
-
-    def _show_slots(self, param: Tensor, stack: Tensor) -> None:
-        self.state[param] |= {f"slot_{k}": like(slot, param) for k, slot in enumerate(stack)}
-        self._stacks[param] = stack, self.state[param]["slot_0"]
-
-    def _stack(self, param: Tensor) -> Tensor:
-        """All slots of a parameter in one tensor (C, *shape), of which those in its state are views."""
-        state = self.state[param]
-        known = self._stacks.get(param)
-        if known is None or known[1] is not state["slot_0"]:  # somebody has put other tensors into the state
-            slots = [local(state[f"slot_{k}"]) for k in range(self.param_groups[0]["capacity"])]
-            stack = _stack_of_zeros(local(state["buffer_sum"]), len(slots), slots[0].dtype)
-            self._show_slots(param, torch.stack(slots, out=stack))
-        return self._stacks[param][0]
 
     def _ranking(self, param: Tensor) -> Ranking:
         return Ranking(*(self.state[param][name] for name in _RANKING))
 
     @torch.no_grad()
     def _settle(self) -> None:
-        """Stores the momenta about which the fused implementation has decided and which it still holds back."""
-        for plan in self._plans.values():
-            plan.settle()
+        self._implementation.settle()
 
 
-def _stack_of_zeros(like: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
-    """Zeros (capacity, *shape), each laid out in memory as `like` is."""
-    if like.is_contiguous():
-        return like.new_zeros((capacity, *like.shape), dtype=dtype)
-    strides = (like.numel(), *like.stride())
-    return like.new_empty_strided((capacity, *like.shape), strides, dtype=dtype).zero_()
+def _implementation(group: Mapping[str, Any]) -> Implementation:
+    return Fused() if group["fused"] else Foreach() if group["foreach"] else Implementation()

@@ -50,7 +50,7 @@ def measure_buffer(
     else:
         first = rankings[0]
         lanes = first.priorities.shape[1:]
-        products = [sum(p.to(first.priorities.device) for p in products)]
+        products = [torch.stack([p.to(first.priorities.device) for p in products]).sum(0)]
         if lanes:
             products, sizes = list(products[0]), [sum(sizes) // lanes[0]] * lanes[0]
         else:

@@ -33,7 +33,7 @@ def check_settings(spec: RunSpec, processes: int) -> None:
 
 
 def _is_probed(spec: RunSpec) -> bool:
-    return bool(get_info(spec.optimizer.name).probe.key)
+    return bool(get_info(spec.optimizer.name).probe)
 
 
 def _is_sharded(spec: RunSpec, processes: int) -> bool:

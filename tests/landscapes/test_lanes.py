@@ -132,5 +132,5 @@ def test_start_points_depend_on_the_seed_and_fill_the_domain():
 def test_state_bytes_count_every_tensor_of_the_optimizer(name):
     lanes = run_lanes(levy, start_points(0, 10, 2, (-5, 5)), name, CASES.get(name, {"lr": 0.01} | MEMORY), 3)
     per_number = {"adam": 2, "adam_cm": 3 + 4, "sgd_cg": 1 + 4}[name]  # moments; sum and slots with them
-    ranking = (2 * 4 + 1) * 10 * 8 if get_info(name).memory.key else 0
+    ranking = (2 * 4 + 1) * 10 * 8 if get_info(name).memory else 0
     assert 0 <= lanes.state_bytes - per_number * 20 * 8 - ranking <= 8  # the step counter, where there is one

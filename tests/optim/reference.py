@@ -1,6 +1,7 @@
-"""A second implementation of every optimizer, written from the paper's equations in float64 numpy, sharing no code."""
+"""Second ways of computing every optimizer, in float64 and sharing no code: the equations, and torch's own classes."""
 
 import numpy as np
+import torch
 
 
 class Problem:
@@ -105,4 +106,46 @@ def run(name, problem, steps, *, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_de
                 m = [momentum * x + y for x, y in zip(m, a, strict=True)]
             theta = [p - lr * d for p, d in zip(theta, a if memory == "cm" else m, strict=True)]
         path.append([p.copy() for p in theta])
+    return path
+
+
+def run_by_torch(info, problem, steps, **hyperparameters):
+    """The parameters after every step, where torch's class of the rule makes the step.
+
+    It is given the gradient at the probe, with the mean of the buffered gradients added for critical gradients. For
+    critical momenta it is given m plus their mean instead, and its own momentum is off; where it would correct the
+    bias of that momentum, the learning rate does.
+    """
+    values = info.defaults | hyperparameters
+    memory = info.memory.key if info.memory else ""
+    decay_in_gradient = 0.0 if info.rule.decoupled else values["weight_decay"]
+    own = {each.name: values[each.name] for each in info.rule.hyperparameters}
+    own |= {"weight_decay": values["weight_decay"] if info.rule.decoupled else 0.0}
+    beta = values["betas"][0] if "betas" in values else values.get("momentum", 0.0)
+    if memory == "cm":
+        own |= {"betas": (0.0, values["betas"][1])} if "betas" in own else {"momentum": 0.0}
+    params = [torch.tensor(a, requires_grad=True) for a in problem.start]
+    made = getattr(torch.optim, info.rule.torch_class)(params, foreach=False, **own)
+    capacity, decay = values.get("capacity", 0), values.get("decay", 1.0)
+    buffer = Buffer(capacity if memory else 0, decay, values.get("priority", "gradient"))
+    m, path = [np.zeros_like(a) for a in problem.start], []
+    for t in range(1, steps + 1):
+        theta = [p.detach().numpy() for p in params]
+        g = problem.gradient(theta, t)
+        if info.probe and info.probe.key == "sam":
+            g = problem.gradient([a + values["rho"] / norm(g) * b for a, b in zip(theta, g, strict=True)], t)
+        elif info.probe:
+            g = problem.gradient([a - values["gamma"] * b for a, b in zip(theta, g, strict=True)], t)
+        g = [b + decay_in_gradient * a for a, b in zip(theta, g, strict=True)]
+        m = [beta * a + (1 - beta) * b for a, b in zip(m, g, strict=True)]
+        entry = m if memory == "cm" else g
+        for param, a in zip(params, buffer.aggregate(entry), strict=True):
+            param.grad = torch.tensor(a)
+        if memory:
+            buffer.insert(entry, g)
+        if memory == "cm" and "betas" in values:
+            corrected = {"lr": values["lr"] / (1 - beta**t), "weight_decay": own["weight_decay"] * (1 - beta**t)}
+            made.param_groups[0].update(corrected)
+        made.step()
+        path.append([p.detach().numpy().copy() for p in params])
     return path

@@ -35,7 +35,7 @@ def test_misspelt_names_get_a_suggestion():
         create_optimizer("adam_cm", PARAM, capacty=3)
 
 
-@pytest.mark.parametrize("name", [n for n in list_optimizers() if get_info(n).probe.key])
+@pytest.mark.parametrize("name", [n for n in list_optimizers() if get_info(n).probe])
 def test_a_probe_asks_for_its_closure(name):
     with pytest.raises(RuntimeError, match="needs a closure"):
         create_optimizer(name, PARAM).step()

@@ -8,8 +8,8 @@ import torch
 from cmbench.optim import create_optimizer, get_info, list_optimizers
 
 ALL = list_optimizers()
-MEMORY = [name for name in ALL if get_info(name).memory.key]
-PROBED = [name for name in ALL if get_info(name).probe.key]
+MEMORY = [name for name in ALL if get_info(name).memory]
+PROBED = [name for name in ALL if get_info(name).probe]
 
 
 def parameters(*shapes, dtype=torch.float32):
@@ -44,9 +44,8 @@ def test_step_returns_the_loss_and_lowers_it(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_groups_have_hyperparameters_of_their_own(name):
-    own = {"lr": 2e-2, "weight_decay": 0.3} | (
-        {"betas": (0.5, 0.6)} if get_info(name).rule.key == "adam" else {"momentum": 0.5}
-    )
+    rule = get_info(get_info(name).rule.key).defaults
+    own = {"lr": 2e-2, "weight_decay": 0.3} | ({"betas": (0.5, 0.6)} if "betas" in rule else {"momentum": 0.5})
     a, b = parameters((3, 2), (3, 2))
     together = create_optimizer(name, [{"params": [a]}, {"params": [b], **own}], lr=1e-2, **scope(name))
     c, d = parameters((3, 2), (3, 2))
@@ -60,7 +59,7 @@ def test_groups_have_hyperparameters_of_their_own(name):
 
 def scope(name):
     """Where every tensor decides for itself, two groups are two optimizers."""
-    return {"scope": "per_tensor"} if get_info(name).memory.key or "sam" in name else {}
+    return {"scope": "per_tensor"} if get_info(name).memory or "sam" in name else {}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -125,7 +124,7 @@ def test_the_learning_rate_may_be_a_tensor_and_follow_a_schedule(name):
         params = parameters((3,), (2, 2))
         lr = torch.tensor(0.02) if as_tensor else 0.02
         # torch's own take a tensor only one parameter after the other.
-        how = {} if get_info(name).memory.key else {"foreach": False}
+        how = {} if get_info(name).memory else {"foreach": False}
         optimizer = create_optimizer(name, params, lr=lr, **how)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
         for _ in range(10):

@@ -9,12 +9,14 @@ import torch
 import torch._dynamo.testing
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from cmbench.optim import create_optimizer, foreach, fused, get_info, list_optimizers
+from cmbench.optim import create_optimizer, foreach, get_info, list_optimizers, passes
 from cmbench.optim.buffer import RESUM_EVERY
+from cmbench.optim.memories import MEMORIES
+from cmbench.optim.rules import RULES
 
-BUFFERED = ["adam_cg", "adam_cm", "sgd_cg", "sgd_cm"]
+BUFFERED = [name for name in list_optimizers() if get_info(name).memory and not get_info(name).probe]
 FAST = [{"foreach": True}, {"fused": True}]
-OURS = [name for name in list_optimizers() if get_info(name).memory.key]
+OURS = [name for name in list_optimizers() if get_info(name).memory]
 """Those whose step is not torch's own, which breaks graphs and reads back as it pleases."""
 
 
@@ -126,7 +128,7 @@ def test_a_step_is_one_graph(name, options):
     bases = [getattr(optimizer, "base", optimizer) for optimizer in optimizers]
     counter = torch._dynamo.testing.CompileCounter()
     steps = [bases[0].step, torch.compile(bases[1].step, fullgraph=True, backend=counter)]
-    if get_info(name).probe.key:
+    if get_info(name).probe:
         steps = [
             lambda o=o, s=s, f=f: (offsets(o, f), s()) for o, s, f in zip(optimizers, steps, (False, True), strict=True)
         ]
@@ -207,11 +209,12 @@ def test_a_compiled_pass_that_is_wrong_is_not_used(monkeypatch):
         return run
 
     monkeypatch.setattr(torch, "compile", broken)
-    variant = fused.Variant("adam", "cm", True, False, True, torch.float16, torch.float32, "cpu")
+    state = ("exp_avg", "exp_avg_sq")
+    variant = passes.Variant(RULES["adam"], MEMORIES["cm"], state, False, True, torch.float16, torch.float32, "cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert fused._pass(variant) is None
-    fused._pass.cache_clear()
+        assert passes.compiled(variant) is None
+    passes.compiled.cache_clear()
 
 
 def test_state_has_the_bytes_that_it_should():

@@ -6,7 +6,7 @@ from torch import nn
 
 from cmbench.optim import MEG, SAM, AdamCM, create_optimizer, get_info, list_optimizers
 
-PROBED = [name for name in list_optimizers() if get_info(name).probe.key]
+PROBED = [name for name in list_optimizers() if get_info(name).probe]
 
 
 @pytest.fixture

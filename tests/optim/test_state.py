@@ -26,7 +26,7 @@ def through_a_file(state_dict):
 
 def ways(name):
     with_memory = [{"scope": "per_tensor"}, {"foreach": False}, {"fused": True}, {"fused": True, "scope": "per_tensor"}]
-    return [{}, *(with_memory if get_info(name).memory.key else [])]
+    return [{}, *(with_memory if get_info(name).memory else [])]
 
 
 @pytest.mark.parametrize(("name", "options"), [(name, options) for name in list_optimizers() for options in ways(name)])

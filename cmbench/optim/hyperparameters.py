@@ -1,0 +1,114 @@
+"""The hyperparameters as data: default, meaning, and what each accepts. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+Priority = Literal["gradient", "momentum", "fifo"]
+Scope = Literal["global", "per_tensor", "lane"]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One setting of an optimizer: its default, its meaning, and a predicate with the words that describe it.
+
+    `canonical` turns an accepted way to write a value into the one that is kept.
+    """
+
+    name: str
+    default: Any
+    description: str
+    accepts: str
+    check: Callable[[Any], bool]
+    canonical: Callable[[Any], Any] = lambda value: tuple(value) if isinstance(value, list) else value
+
+    def validated(self, value: Any) -> Any:
+        """`value` in its canonical form; raises `ValueError` naming the value that it refuses."""
+        value = self.canonical(value)
+        try:
+            accepted = self.check(value)
+        except TypeError:
+            accepted = False
+        if not accepted:
+            raise ValueError(f"invalid {self.name}: {value!r} (accepted: {self.accepts})")
+        return value
+
+    def with_default(self, default: Any) -> Hyperparameter:
+        """The same with another default."""
+        return replace(self, default=default)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_least_zero(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def is_rate(value: Any) -> bool:
+    """Whether `value` is a number in [0, 1): the decay rate of a mean."""
+    return _is_number(value) and 0 <= value < 1
+
+
+def _one_of(*accepted: Any) -> tuple[str, Callable[[Any], bool]]:
+    *others, last = (repr(value) if value is not None else "none" for value in accepted)
+    return f"{', '.join(others)} or {last}", lambda value: value in accepted
+
+
+def _dtype_name(value: Any) -> str | None:
+    return None if value is None else str(value).removeprefix("torch.")
+
+
+# A 0-dim tensor is accepted as a learning rate; it has `item`, and comparing it here would read it back.
+LR = Hyperparameter(
+    "lr", 1e-3, "learning rate α", "a number >= 0", lambda value: hasattr(value, "item") or _at_least_zero(value)
+)
+BETAS = Hyperparameter(
+    "betas",
+    (0.9, 0.999),
+    "decay rates (β₁, β₂) of the two moments",
+    "two numbers in [0, 1)",
+    lambda value: isinstance(value, tuple) and len(value) == 2 and all(is_rate(beta) for beta in value),
+)
+EPS = Hyperparameter("eps", 1e-8, "added to the root of the second moment", "a number >= 0", _at_least_zero)
+WEIGHT_DECAY = Hyperparameter("weight_decay", 0.0, "decoupled for adam, else L2", "a number >= 0", _at_least_zero)
+MOMENTUM = Hyperparameter("momentum", 0.0, "decay rate of the momentum", "a number in [0, 1)", is_rate)
+CAPACITY = Hyperparameter(
+    "capacity",
+    5,
+    "entries in the buffer (C)",
+    "an integer >= 0",
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+)
+DECAY = Hyperparameter(
+    "decay",
+    0.7,
+    "of the priorities, per step (λ)",
+    "a number in (0, 1]",
+    lambda value: _is_number(value) and 0 < value <= 1,
+)
+PRIORITY = Hyperparameter(
+    "priority",
+    "gradient",
+    "what ranks an entry: the gradient's norm, the entry's own norm, or its age",
+    *_one_of(*get_args(Priority)),
+)
+SCOPE = Hyperparameter(
+    "scope",
+    "global",
+    "one norm and decision for the model, for each tensor, or for each lane (leading dimension)",
+    *_one_of(*get_args(Scope)),
+)
+BUFFER_DTYPE = Hyperparameter(
+    "buffer_dtype",
+    None,
+    "type of the buffer's entries; the parameters' if none is given",
+    *_one_of("bfloat16", "float16", "float32", "float64", None),
+    _dtype_name,
+)
+RHO = Hyperparameter("rho", 0.05, "length of the step to SAM's probe (ρ)", "a number >= 0", _at_least_zero)
+GAMMA = Hyperparameter("gamma", 0.01, "step size to the extragradient's probe (γ)", "a number >= 0", _at_least_zero)

@@ -1,0 +1,10 @@
+"""The rules: how a direction is turned into a step, one file each, and the registry of them."""
+
+from cmbench.optim.rules.adam import Adam
+from cmbench.optim.rules.base import Rule
+from cmbench.optim.rules.sgd import SGD
+
+RULES: dict[str, Rule] = {rule.key: rule for rule in (Adam(), SGD())}
+"""Every rule by its key: what stands here is an optimizer, alone, with each memory and with each probe."""
+
+__all__ = ["RULES", "Rule"]
