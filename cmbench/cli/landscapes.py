@@ -87,8 +87,8 @@ def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, qu
     """Draws the figure of the results, where there is anything to draw, and says where it is."""
     if file is None:
         return
-    from cmbench.report.figures.drawing import save
     from cmbench.report.figures.choice import draw
+    from cmbench.report.figures.drawing import save
 
     if all(result.status in ("failed", "interrupted") for result in outcome.results):
         print("no figure: no run completed", file=sys.stderr)

@@ -7,8 +7,8 @@ print(report.render(report.tables(results), "markdown"))
 from cmbench.report.columns import COLUMNS
 from cmbench.report.figures.choice import draw
 from cmbench.report.figures.drawing import View, save
-from cmbench.report.formats.explanation import explain
 from cmbench.report.formats.choice import FORMATS, Format, render
+from cmbench.report.formats.explanation import explain
 from cmbench.report.results import Results, load_results
 from cmbench.report.table import Cell, Column, Difference, Row, RunCounts, Table
 from cmbench.report.tables.build import tables

@@ -72,7 +72,7 @@ def speed_up(reference: Sequence[float | None], other: Sequence[float | None], e
         next((epoch for epoch, value in enumerate(curve[:epochs], 1) if value is not None and value >= goal), None)
         for curve in (reference, other)
     )
-    return None if reached is None else needed / reached
+    return None if needed is None or reached is None else needed / reached
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

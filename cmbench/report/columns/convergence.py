@@ -49,4 +49,4 @@ HEAVY_BALL: Column[float] = Column(
     "The best rate ρ of classical momentum, in closed form: (√κ−1)/(√κ+1) (Polyak 1964).",
     lambda kappa: Cell(heavy_ball(kappa), None, 1),
 )
-COLUMNS = (_rate("C=CAPACITY, β=BETA", {}), HEAVY_BALL)
+COLUMNS = (_rate("C=CAPACITY, MOMENTUM", {}), HEAVY_BALL)

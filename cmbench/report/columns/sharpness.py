@@ -45,7 +45,7 @@ COLUMNS = (MEASURED,)
 def top_eigenvalues(measured: Iterable[Result], trained: Iterable[Result]) -> list[Column[Sequence[Run]]]:
     """A column for each way in which the runs `trained` were measured."""
     ids = {result.id for result in trained}
-    settings: dict[str, Mapping[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     found: dict[str, dict[str, Result]] = {}
     for result in measured:
         if result.settings.get("of") in ids:

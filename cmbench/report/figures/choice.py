@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cmbench.experiments.result import Result
@@ -10,7 +10,7 @@ from cmbench.experiments.suite import ResolvedSuite
 from cmbench.report.captions import landscape_text
 from cmbench.report.figures.cancellation import cancellation_in_one_panel, cancellation_step_by_step
 from cmbench.report.figures.convergence import convergence_rates
-from cmbench.report.figures.drawing import Views, caption
+from cmbench.report.figures.drawing import Views, caption, optimizer_of
 from cmbench.report.figures.escape import escape_grid, escape_ratios
 from cmbench.report.figures.losses import loss_against_sharpness, losses
 from cmbench.report.figures.paths import loss_and_paths, paths_by_start, paths_together
@@ -18,7 +18,9 @@ from cmbench.report.figures.paths import loss_and_paths, paths_by_start, paths_t
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FIGURES = {
+Figures = Callable[[Sequence[Result], Views], tuple["Figure", str]]
+"""Draws the results of one set of settings; the text is for its caption."""
+_FIGURES: Mapping[int, Figures] = {
     1: paths_together,
     2: cancellation_in_one_panel,
     4: loss_and_paths,
@@ -46,10 +48,10 @@ def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figur
         figure, text = convergence_rates(kept)
         caption(figure, f"Suite {suite.name}: {suite.settings.description}. {text}")
         return figure
-    draw_one = None
-    if paper is not None and paper.table is None and _fits(kept, paper.figure):
-        draw_one = _FIGURES.get(paper.figure)
-    figure, text = (draw_one or _by_kind(kept))(kept, views)
+    draw_one = _by_kind(kept)
+    if paper and paper.table is None and paper.figure and _fits(kept, paper.figure):
+        draw_one = _FIGURES.get(paper.figure, draw_one)
+    figure, text = draw_one(kept, views)
     runs = ", ".join(dict.fromkeys(landscape_text(result.settings, result.seed) for result in kept))
     if len({result.settings["surface"] for result in kept}) > 1:
         runs = "; ".join(dict.fromkeys(landscape_text(result.settings, result.seed) for result in kept))
@@ -57,7 +59,7 @@ def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figur
     return figure
 
 
-def _fits(results: Sequence[Result], number: int | None) -> bool:
+def _fits(results: Sequence[Result], number: int) -> bool:
     """Whether results that the command line may have changed can still be arranged as in that figure."""
     dims = {result.settings["dim"] for result in results}
     if number in (5, 17, 18):
@@ -67,14 +69,15 @@ def _fits(results: Sequence[Result], number: int | None) -> bool:
     return number not in _FIGURES or dims == {2}
 
 
-def _by_kind(results: Sequence[Result]):
+def _by_kind(results: Sequence[Result]) -> Figures:
     kinds = {result.kind for result in results}
     surfaces = {result.settings["surface"] for result in results}
     coefficients = {result.settings.get("sharpness") for result in results}
     dims = {result.settings["dim"] for result in results}
     if kinds == {"escape-ratio"}:
         return escape_ratios
-    if len(surfaces) > 1 or len(coefficients) > 1 or len({result.optimizer.name for result in results}) < len(results):
+    names = {optimizer_of(result).name for result in results}
+    if len(surfaces) > 1 or len(coefficients) > 1 or len(names) < len(results):
         return loss_against_sharpness
     if dims == {2}:
         return loss_and_paths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,16 @@ class Style:
     weight: float = 1.0
 
 
-def styles(optimizers: Sequence[OptimizerReference]) -> dict[str, Style]:
+def optimizer_of(result: Result) -> OptimizerReference:
+    """The optimizer of a run on a surface; raises `ValueError` for a kind of run that has none."""
+    if result.optimizer is None:
+        raise ValueError(f"{result.suite.name}: a '{result.kind}' run has no optimizer")
+    return result.optimizer
+
+
+def styles(results: Iterable[Result]) -> dict[str, Style]:
     """A style for every label."""
+    optimizers = [optimizer_of(result) for result in results]
     found: dict[str, Style] = {}
     used: dict[str, int] = {}
     names = list(dict.fromkeys(optimizer.name for optimizer in optimizers))
@@ -166,10 +174,10 @@ def draw_path(axes: Axes, points: np.ndarray, style: Style) -> Any:
     """A path (records, 2) with its end marked; returns a handle for a legend."""
     from matplotlib.lines import Line2D
 
-    look = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3 * style.weight}
+    look: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.3 * style.weight}
     axes.plot(points[:, 0], points[:, 1], zorder=4, **look)
     end = points[np.isfinite(points).all(-1)][-1]
-    mark = {"marker": style.marker, "markeredgecolor": "white", "markersize": 7 * style.weight}
+    mark: dict[str, Any] = {"marker": style.marker, "markeredgecolor": "white", "markersize": 7 * style.weight}
     axes.plot(*end, color=style.colour, zorder=5, **mark)
     return Line2D([], [], **look, **mark)
 

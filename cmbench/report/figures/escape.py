@@ -10,7 +10,7 @@ import numpy as np
 from cmbench.experiments.result import Result
 from cmbench.experiments.text import value_text
 from cmbench.report.captions import optimizer_text
-from cmbench.report.figures.drawing import Views, legend, new_figure, path, styles
+from cmbench.report.figures.drawing import Views, legend, new_figure, optimizer_of, path, styles
 from cmbench.report.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ _ESCAPED, _STUCK = "#DDF1E9", "#F8DDD0"
 def escape_ratios(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     """Escape ratio against s with 95 % Wilson intervals, one panel per criterion (Figures 6 and 7)."""
     figure, (panels,) = new_figure(1, 2, 5, 4, sharey=True)
-    look = styles([result.optimizer for result in results])
+    look = styles(results)
     labels = list(look)
     coefficients = sorted({result.settings["sharpness"] for result in results})
     titles = {"all": "every coordinate in the flat basin", "nearer": "nearer to the flat minimum"}
     handles = {}
     for axes, (criterion, title) in zip(panels, titles.items(), strict=True):
         for i, label in enumerate(labels):
-            own = sorted((r for r in results if r.optimizer.label == label), key=lambda r: r.settings["sharpness"])
+            own = sorted((r for r in results if optimizer_of(r).label == label), key=lambda r: r.settings["sharpness"])
             s, ratio, low, high = np.array([_ratio(result, criterion) for result in own]).T
             # A little aside each, so that intervals at the same height can be told apart.
             s = s * 1.035 ** (i - (len(labels) - 1) / 2)
             style = look[label]
-            handles[optimizer_text(own[0].optimizer)] = axes.errorbar(
+            handles[optimizer_text(optimizer_of(own[0]))] = axes.errorbar(
                 s, ratio, [ratio - low, high - ratio], color=style.colour, linestyle=style.dashes, marker=style.marker,
                 markersize=5, capsize=2.5, linewidth=1.3 * style.weight, elinewidth=0.9,
             )  # fmt: skip
@@ -65,14 +65,13 @@ def escape_grid(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
 
     The optimizers stand side by side; where they come in several capacities, each capacity has its own rows.
     """
-    names = list(dict.fromkeys(result.optimizer.name for result in results))
-    by_name = {
-        name: list(dict.fromkeys(r.optimizer.label for r in results if r.optimizer.name == name)) for name in names
-    }
+    optimizers = [optimizer_of(result) for result in results]
+    names = list(dict.fromkeys(optimizer.name for optimizer in optimizers))
+    by_name = {name: list(dict.fromkeys(o.label for o in optimizers if o.name == name)) for name in names}
     bands = max(len(labels) for labels in by_name.values())
     coefficients = sorted({result.settings["sharpness"] for result in results})
     starts = min(_MOST_STARTS, min(len(result.curves["trajectory"]) for result in results))
-    look = styles([result.optimizer for result in results])
+    look = styles(results)
     columns = len(coefficients)
     figure, panels = new_figure(bands * starts, columns * len(names), 1.45, 1.3)
     for block, name in enumerate(names):
@@ -83,15 +82,15 @@ def escape_grid(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
                     axes = panels[band * starts + row, block * columns + column]
                     found = [
                         r
-                        for r in results
-                        if band < len(labels) and r.optimizer.label == labels[band] and r.settings["sharpness"] == s
+                        for r, optimizer in zip(results, optimizers, strict=True)
+                        if band < len(labels) and optimizer.label == labels[band] and r.settings["sharpness"] == s
                     ]
                     if not found:
                         axes.axis("off")
                         continue
                     _escape_panel(axes, found[0], row, views, look[labels[band]].colour)
                     if row == 0:
-                        text = optimizer_text(found[0].optimizer)
+                        text = optimizer_text(optimizer_of(found[0]))
                         middle = column == columns // 2
                         axes.set_title(f"{text}\ns={value_text(s)}" if middle else f"\ns={value_text(s)}", fontsize=8)
                     if block == 0 and column == 0:

@@ -17,6 +17,7 @@ from cmbench.report.figures.drawing import (
     mark_minimum,
     mark_start,
     new_figure,
+    optimizer_of,
     path,
     styles,
     window,
@@ -79,12 +80,12 @@ def _paths(
     """Contours between `corners`, else around the paths, with the paths of some lanes; the handles of a legend."""
     view = views(results[0].settings)
     contours(axes, view, *(corners or window(results, lanes)))
-    look = styles([result.optimizer for result in results])
+    look = styles(results)
     handles: dict[str, Any] = {}
     for result in results:
         for lane in lanes:
-            line = draw_path(axes, path(result, lane), look[result.optimizer.label])
-            handles[optimizer_text(result.optimizer)] = line
+            line = draw_path(axes, path(result, lane), look[optimizer_of(result).label])
+            handles[optimizer_text(optimizer_of(result))] = line
     for lane in lanes:
         handles["start"] = mark_start(axes, path(results[0], lane)[0])
     if (diamond := mark_minimum(axes, view)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cmbench.report.formats.numbers import Notation, cell_text, paper_text
 from cmbench.report.table import Cell, Column, Table
@@ -38,7 +39,7 @@ def printed_columns(table: Table, narrow: bool = False, title_width: int = 28) -
     return printed
 
 
-def _columns(column: Column, cells: Sequence[Cell], none: tuple[bool, ...], narrow: bool) -> list[PrintedColumn]:
+def _columns(column: Column[Any], cells: Sequence[Cell], none: tuple[bool, ...], narrow: bool) -> list[PrintedColumn]:
     arrow = {"higher": " ↑", "lower": " ↓", None: ""}[column.direction]
     notation = Notation.of(column.format, cells, narrow)
     texts = tuple(cell_text(cell, column.format, notation, narrow) for cell in cells)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cmbench.report.formats.grid import PrintedColumn, printed_columns
 from cmbench.report.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
 _TITLE_WIDTHS = (44, 36, 28)
 """How long the lines of a title may be where a table is too wide: the first that makes it fit, else the last."""
@@ -59,14 +60,15 @@ def captured(console: Console | None) -> tuple[Console, io.StringIO]:
         file=printed,
         width=target.width,
         force_terminal=target.is_terminal,
-        color_system=target.color_system if target.is_terminal else None,
+        # What rich gives as a text it takes as a literal.
+        color_system=target.color_system if target.is_terminal else None,  # type: ignore[arg-type]
         no_color=target.no_color,
         highlight=False,
     )
     return buffer, printed
 
 
-def _blocks(printed: Sequence[PrintedColumn], star: bool, console: Console) -> list[Any]:
+def _blocks(printed: Sequence[PrintedColumn], star: bool, console: Console) -> list[RichTable]:
     """As few tables as the width allows, each beginning with the titles of the rows."""
     first, *rest = printed
     groups: list[list[PrintedColumn]] = []
@@ -92,12 +94,12 @@ def _width(columns: Sequence[PrintedColumn], star: bool, console: Console) -> in
     return Measurement.get(console, options, _rich_table(columns, star)).maximum
 
 
-def _rich_table(columns: Sequence[PrintedColumn], star: bool):
+def _rich_table(columns: Sequence[PrintedColumn], star: bool) -> RichTable:
     from rich import box
-    from rich.table import Table as RichTable
+    from rich import table as rich_table
     from rich.text import Text
 
-    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in columns:
         body = max((len(line) for text in column.texts for line in text.splitlines()), default=0)
         together = column.header.replace(" ↑", "\N{NO-BREAK SPACE}↑").replace(" ↓", "\N{NO-BREAK SPACE}↓")

@@ -31,7 +31,10 @@ class PaperValue:
 
 
 def _table(table: int, column: str, metric: str, values: Mapping[str, tuple[float, ...]]) -> list[PaperValue]:
-    return [PaperValue(table, column, optimizer, metric, *numbers) for optimizer, numbers in values.items()]
+    return [
+        PaperValue(table, column, optimizer, metric, value, spread[0] if spread else None)
+        for optimizer, (value, *spread) in values.items()
+    ]
 
 
 def _toy(

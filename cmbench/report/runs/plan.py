@@ -12,6 +12,7 @@ from cmbench.experiments.result import Result
 from cmbench.experiments.settings import ConvergenceSuite, EscapeSuite, Kind, ToySuite, TrainSuite
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.report.paper.lookup import PaperPlace
+from cmbench.report.runs.run import label_of
 from cmbench.report.runs.same_settings import MAY_DIFFER, table_key
 
 
@@ -43,8 +44,10 @@ class SuiteRuns:
     @property
     def is_grid(self) -> bool:
         """Whether the runs are those of a grid, by the names of the suite and of its optimizers."""
-        labels = [run.optimizer.label for run in (*self.results, *self.expected) if run.optimizer]
-        return suite_of_grid(self.name) is not None and any(split_label(label)[1] for label in labels)
+        optimizers = [run.optimizer for run in self.results] + [spec.optimizer for spec in self.expected]
+        return suite_of_grid(self.name) is not None and any(
+            split_label(label_of(optimizer))[1] for optimizer in optimizers
+        )
 
 
 def suite_runs(

@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from cmbench import report
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
-from cmbench.report import build_tables, render
+from cmbench.report import render
 from tests.report.results import DATA, result_of
 
 RISING = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]  # SGD: its best at epoch 6
@@ -31,7 +32,7 @@ def results_of(suite, curves):
 
 def table_of(curves, name="cifar10_sgd"):
     suite = load_suite(name, sets=["seeds=2"])
-    (table,) = build_tables(results_of(suite, curves), suites=[suite])
+    (table,) = report.tables(results_of(suite, curves), suites=[suite])
     return table
 
 
@@ -80,8 +81,8 @@ def test_a_seed_that_sgd_lacks_is_left_out_and_said():
 def test_only_a_suite_of_table_3_with_sgd_has_the_column():
     without = table_of({"sgd_cm": [AT_2, AT_4]})
     suite = load_suite("cifar10_sgd", opts=["sgd_cm"])
-    (alone,) = build_tables(results_of(suite, {"sgd_cm": [AT_2]}), expected=plan_training(suite, DATA))
-    (other,) = build_tables(results_of(load_suite("digits"), {"adam": [RISING], "adam_cm": [AT_2]}))
+    (alone,) = report.tables(results_of(suite, {"sgd_cm": [AT_2]}), expected=plan_training(suite, DATA))
+    (other,) = report.tables(results_of(load_suite("digits"), {"adam": [RISING], "adam_cm": [AT_2]}))
     assert speed_ups(without)["sgd_cm"].value is None  # planned, not run
     for table in (alone, other):
         assert "speed_up" not in [column.key for column in table.columns]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from cmbench import report
 from cmbench.experiments.plan import plan_landscapes, plan_training
 from cmbench.experiments.settings import PaperReference
 from cmbench.experiments.suite import load_suite
 from cmbench.optim.registry import REGISTRY
-from cmbench.report import build_tables
-from cmbench.report.claims import CLAIMS, judge
-from cmbench.report.paper import VALUES
-from cmbench.report.records import Cell, Column, Row, Table
-from tests.report.results import DATA, result_of, train_results
+from cmbench.report.judging import judge
+from cmbench.report.paper.claims import CLAIMS
+from cmbench.report.paper.numbers import VALUES
+from cmbench.report.table import Cell, Row, Table
+from tests.report.results import DATA, column_of, key_pattern, result_of, train_results
 
-COLUMNS = (Column("loss_final", "loss", "lower"), Column("sharpness", "sharpness", "lower"))
+COLUMNS = (column_of("loss_final", "loss", "lower"), column_of("sharpness", "sharpness", "lower"))
 
 
 def table(values):
@@ -57,10 +60,14 @@ def test_rows_are_told_apart_by_their_hyperparameters():
     assert "does NOT come out: sharpness: adam_cm 9 beside adam_cm 8." in sentence
 
 
-def test_claims_name_registered_optimizers_and_places_that_suites_or_published_numbers_have():
+def test_claims_name_registered_optimizers_existing_columns_and_places_that_suites_or_published_numbers_have():
     published = {("table", value.table) for value in VALUES}
+    patterns = [key_pattern(column) for columns in report.COLUMNS.values() for column in columns]
     for claim in CLAIMS:
         assert all(of.optimizer in REGISTRY for group in claim.order for of in group)
+        ends = {f" s={s:g}" for s in claim.at_sharpness} or {""}
+        keys = {metric + end for metric in claim.metrics for end in ends}
+        assert all(any(re.fullmatch(pattern, key) for pattern in patterns) for key in keys)
         assert claim.place in published or load_suite("{}{}".format(*claim.place)).settings.paper is not None
 
 
@@ -73,7 +80,7 @@ def test_claims_about_training_come_out_of_the_papers_own_numbers(number, column
     metrics, names = (list(dict.fromkeys(getattr(v, key) for v in own)) for key in ("metric", "optimizer"))
     by = {(v.optimizer, v.metric): v.value for v in own}
     rows = tuple(Row(n, tuple(Cell(by[n, metric]) for metric in metrics), n, n) for n in names)
-    printed = Table("mine", "train", "mine", (), {}, tuple(Column(metric, metric) for metric in metrics), rows)
+    printed = Table("mine", "train", "mine", (), {}, tuple(map(column_of, metrics)), rows)
     verdicts = judge(printed, PaperReference(table=number, column=column))
     assert len(verdicts) == count
     assert all(verdict.endswith("This comes out.") for verdict in verdicts)
@@ -86,7 +93,7 @@ def escape_results(sets=(), **escaped):
         result_of(spec, lanes={f"escaped_{c}": escaped[spec.optimizer.name] for c in ("all", "nearer")})
         for spec in specs
     ]
-    return build_tables(results, suites=[suite])[0].footnotes
+    return report.tables(results, suites=[suite])[0].footnotes
 
 
 def test_a_table_of_the_suites_own_settings_carries_its_verdicts():
@@ -114,7 +121,7 @@ def training_notes(accuracies, extra=(), sets=()):
     specs = plan_training(suite, DATA)
     results = train_results(specs, accuracies)
     results += [result_of(spec, "diverged") for spec in specs if (spec.optimizer.label, spec.seed) in extra]
-    return [note for note in build_tables(results, suites=[suite])[0].footnotes if note.startswith("paper, Table 2")]
+    return [note for note in report.tables(results, suites=[suite])[0].footnotes if note.startswith("paper, Table 2")]
 
 
 ACCURACIES = {"adam": [93.0], "adam_cg": [93.5], "adam_sam": [93.6], "adam_cm": [94.0], "adam_sam_cm": [93.9]}

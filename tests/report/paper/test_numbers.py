@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from cmbench.optim.registry import REGISTRY
-from cmbench.report.paper import VALUES, paper_value
+from cmbench.report.paper.lookup import paper_value
+from cmbench.report.paper.numbers import VALUES
 
 
 def test_every_number_belongs_to_a_registered_optimizer_and_stands_once():

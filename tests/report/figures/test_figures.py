@@ -10,8 +10,8 @@ import pytest
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_convergence, plan_landscapes
 from cmbench.experiments.suite import load_suite
-from cmbench.report.drawing import View, checked_path, save, styles
-from cmbench.report.figures import draw
+from cmbench.report.figures.drawing import View, checked_path, save, styles
+from cmbench.report.figures.choice import draw
 from cmbench.report.statistics import wilson_interval
 from tests.report.results import result_of
 
@@ -135,7 +135,7 @@ def test_a_surface_of_many_dimensions_gets_its_losses_alone():
 
 def test_optimizers_have_their_own_colour_and_variants_their_own_dashes():
     results, _ = results_of("escape_10d")
-    look = styles([result.optimizer for result in results])
+    look = styles(results)
     assert look["adam_cm C=5"].colour == look["adam_cm C=20"].colour
     assert look["adam_cm C=5"].dashes != look["adam_cm C=20"].dashes
     assert len({style.colour for style in look.values()}) == 4

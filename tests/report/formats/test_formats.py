@@ -7,9 +7,10 @@ import json
 import pytest
 from rich.console import Console
 
+from cmbench import report
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
-from cmbench.report import FORMATS, build_tables, render
+from cmbench.report import FORMATS, render
 from tests.report.results import DATA, TRAIN, result_of, sharpness_of, suite_file, train_results
 
 
@@ -20,7 +21,7 @@ def tables(tmp_path):
     results = train_results(specs, {"adam": [90.0, 91.0], "adam_cm": [94.0, 94.5, 95.0]})
     lost = next(spec for spec in specs if spec.optimizer.label == "adam" and spec.seed == 2)
     results += [result_of(lost, "diverged", diverged_step=312), sharpness_of(results[0], 20.5)]
-    return build_tables(results, suites=[suite])
+    return report.tables(results, suites=[suite])
 
 
 @pytest.mark.parametrize("width", [60, 80, 140, 240])
