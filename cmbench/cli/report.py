@@ -29,7 +29,7 @@ def report(
     from cmbench.errors import MissingResults
 
     if explain:
-        print(report.explain(as_json=json or format == "json"), end="")
+        print(report.explain("json" if json else format), end="")
         return
     found = report.load_results(out, suite or ())
     if found:

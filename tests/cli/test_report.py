@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -122,7 +123,17 @@ def test_explanations_are_json_for_other_programs(tmp_path):
         for kind, columns in report.COLUMNS.items()
         for column in columns
     }
-    assert cmbench("report", "--explain", "--format", "json", cwd=tmp_path).stdout == done.stdout
+
+
+def test_explanations_are_tables_in_markdown_and_nothing_else(tmp_path):
+    lines = cmbench("report", "--explain", "--format", "markdown", cwd=tmp_path).stdout.splitlines()
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if line.startswith("| `")]
+    keys = [column.key for columns in report.COLUMNS.values() for column in columns]
+    assert [row[0].strip("`") for row in cells] == keys
+    assert {len(row) for row in cells} == {4}
+    refused = cmbench("report", "--explain", "--format", "latex", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "accepted: terminal, markdown, json" in refused.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--explain"], ["--suite", "digits"]])

@@ -17,26 +17,27 @@ def render_markdown(tables: Sequence[Table]) -> str:
         grid = printed_columns(table)
         rows = [
             [
-                f"**{_escaped(c.texts[i])}**" if c.best[i] else _escaped(c.texts[i])
+                f"**{escaped(c.texts[i])}**" if c.best[i] else escaped(c.texts[i])
                 for c in grid
             ]
             for i in range(len(table.rows))
         ]  # fmt: skip
         body = tabulate(
             rows,
-            headers=[_escaped(column.header) for column in grid],
+            headers=[escaped(column.header) for column in grid],
             tablefmt="pipe",
             colalign=["left" if column.left else "right" for column in grid],
             disable_numparse=True,
         )
-        caption = "  \n".join(_escaped(line) for line in table.caption)
-        notes = "\n".join(f"- {_escaped(note)}" for note in table.footnotes)
+        caption = "  \n".join(escaped(line) for line in table.caption)
+        notes = "\n".join(f"- {escaped(note)}" for note in table.footnotes)
         block = "\n```yaml\n" + "\n".join(table.verbatim) + "\n```\n" if table.verbatim else ""
-        parts.append(f"### {_escaped(table.title)}\n\n{caption}\n\n{body}\n\n{notes}\n{block}")
+        parts.append(f"### {escaped(table.title)}\n\n{caption}\n\n{body}\n\n{notes}\n{block}")
     return "\n".join(parts)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """`text` with what Markdown would take for markup escaped."""
     for character in "\\|*_<`":
         text = text.replace(character, "\\" + character)
     return text
