@@ -1,3 +1,28 @@
 """cmbench: a benchmark for optimizers that search for flat minima."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmbench import report
+    from cmbench.report import load_results
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_results", "report"]
+
+_LAZY = {"load_results": "cmbench.report:load_results", "report": "cmbench.report"}
+"""What is imported when it is asked for: `import cmbench` loads nothing heavy."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _LAZY[name].partition(":")
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -30,14 +30,9 @@ def finish(
         documents = [result.model_dump(mode="json", by_alias=True) for result in outcome.results]
         print(json_module.dumps(documents, indent=1, ensure_ascii=False))
     else:
-        from cmbench.report import build_tables, render
+        from cmbench import report
 
-        print(
-            render(
-                build_tables([*beside, *outcome.results], suites=[suite] if suite else suites, expected=specs),
-                "terminal",
-            ),
-            end="",
-        )
+        given = [suite] if suite else suites
+        print(report.render(report.tables([*beside, *outcome.results], suites=given, expected=specs)), end="")
     if not outcome.ok:
         raise typer.Exit(3)

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from cmbench.experiments.execute import Outcome
     from cmbench.experiments.suite import ResolvedSuite
-    from cmbench.report.drawing import View
+    from cmbench.report.figures.drawing import View
 
 Suite = Annotated[list[str] | None, typer.Option("--suite", metavar="NAME|FILE", help="What to run. Repeatable.")]
 Starts = Annotated[
@@ -65,7 +65,7 @@ def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[flo
 def view_of(settings: dict[str, Any]) -> View:
     """The surface of a result's settings, ready to be drawn."""
     from cmbench.landscapes.numeric import as_numpy
-    from cmbench.report.drawing import View
+    from cmbench.report.figures.drawing import View
 
     return View(*as_numpy(settings))
 
@@ -75,7 +75,7 @@ def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> list[Pa
     if plot is None:
         return [None] * len(suites)
     from cmbench.errors import UserError
-    from cmbench.report.drawing import checked_path
+    from cmbench.report.figures.drawing import checked_path
 
     files = [checked_path(plot, suite.name) for suite in suites]
     if len(set(files)) < len(files):
@@ -87,8 +87,8 @@ def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, qu
     """Draws the figure of the results, where there is anything to draw, and says where it is."""
     if file is None:
         return
-    from cmbench.report.drawing import save
-    from cmbench.report.figures import draw
+    from cmbench.report.figures.choice import draw
+    from cmbench.report.figures.drawing import save
 
     if all(result.status in ("failed", "interrupted") for result in outcome.results):
         print("no figure: no run completed", file=sys.stderr)
@@ -132,8 +132,8 @@ def run_and_print(
 def draw_surfaces(suite: ResolvedSuite, plot: Path | None, *, quiet: bool) -> None:
     """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing."""
     from cmbench.landscapes.cells import prepare
-    from cmbench.report.drawing import checked_path, save
-    from cmbench.report.path_figures import surface_map
+    from cmbench.report.figures.drawing import checked_path, save
+    from cmbench.report.figures.surface import surface_map
 
     settings = prepare(suite)[0].settings
     cells = [(surface, s) for surface in settings.domains for s in (settings.sharpness or (None,))]

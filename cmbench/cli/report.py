@@ -19,14 +19,20 @@ def report(
         Literal["terminal", "markdown", "latex", "csv", "json"],
         typer.Option("--format", help="How to print; csv and json hold every digit."),
     ] = "terminal",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what every column of every table means, and print no table.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing."""
+    from cmbench import report
     from cmbench.errors import MissingResults
-    from cmbench.report import build_tables, collect, render
 
-    found = collect(out, suite or ())
-    if found.results:
-        print(render(build_tables(found.results, suites=found.suites), "json" if json else format), end="")
+    if explain:
+        print(report.explain("json" if json else format), end="")
+        return
+    found = report.load_results(out, suite or ())
+    if found:
+        print(report.render(report.tables(found), "json" if json else format), end="")
     if found.missing:
         raise MissingResults("\n".join(found.missing))

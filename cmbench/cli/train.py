@@ -73,7 +73,7 @@ def train(
     from cmbench.cli.progress import Narrator, watching
     from cmbench.curvature.gauges import sharpness_gauges
     from cmbench.experiments.execute import execute, in_turn
-    from cmbench.report.phrases import plural
+    from cmbench.report.captions import plural
     from cmbench.training.interrupt import Interruptible
     from cmbench.training.learner import check_settings
     from cmbench.training.processes import SharedStore, joined

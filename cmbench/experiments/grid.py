@@ -10,6 +10,7 @@ from typing import Any
 
 from cmbench.errors import UserError
 from cmbench.experiments.suite import OptimizerSpec, ResolvedSuite, builtin_suites, load_suite
+from cmbench.experiments.text import value_text
 from cmbench.optim.registry import HYPERPARAMETERS
 
 FIRST_SEED = 1000
@@ -52,19 +53,11 @@ def _trials(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> list[Optim
     trials = []
     for point in product(*axes.values()):
         values = dict(zip(axes, point, strict=True))
-        varying = [f" {name}={setting_text(value)}" for name, value in values.items() if len(axes[name]) > 1]
+        varying = [
+            f" {name}={value_text(value, compact=True)}" for name, value in values.items() if len(axes[name]) > 1
+        ]
         trials.append(OptimizerSpec(spec.label + "".join(varying), spec.name, spec.hyperparameters | values))
     return trials
-
-
-def setting_text(value: Any) -> str:
-    """A hyperparameter's value without spaces: `0.01`, `0.9,0.99`, `none`; different values have different texts."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(setting_text(item) for item in value)
-    if isinstance(value, float):
-        short = f"{value:g}"
-        return short if float(short) == value else repr(value)
-    return "none" if value is None else str(value)
 
 
 def split_label(label: str) -> tuple[str, str]:

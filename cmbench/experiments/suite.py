@@ -65,10 +65,14 @@ def builtin_suites() -> dict[str, Path]:
     return {path.stem: path for path in sorted(builtin_folder().glob("*.yaml"))}
 
 
+def is_file_name(name_or_file: str) -> bool:
+    """Whether a suite is given by its file, and not by its name."""
+    return name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file or "\\" in name_or_file
+
+
 def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
     """Name, path and raw content of a suite file or of a built-in suite, by its name or its place in the paper."""
-    looks_like_file = name_or_file.endswith((".yaml", ".yml")) or "/" in name_or_file or "\\" in name_or_file
-    if looks_like_file:
+    if is_file_name(name_or_file):
         path = Path(name_or_file)
         if not path.is_file():
             raise UserError(f"--suite {name_or_file}: no such file")

@@ -11,6 +11,7 @@ import numpy as np
 
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_convergence
+from cmbench.experiments.quadratic import heavy_ball
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import ConvergenceSettings
 from cmbench.experiments.store import ResultStore
@@ -128,11 +129,6 @@ def _best_pair(kappa: float, capacity: int, before: Optimum | None) -> Optimum:
         best = again
     alpha, beta = math.exp(best.x[0]), 1 - math.exp(min(best.x[1], 0.0))
     return Optimum(kappa, float(rate(kappa, alpha, beta, capacity)), alpha, beta)
-
-
-def heavy_ball(kappa: float) -> float:
-    """The known optimum of classical momentum, (√κ − 1)/(√κ + 1); Polyak 1964."""
-    return (math.sqrt(kappa) - 1) / (math.sqrt(kappa) + 1)
 
 
 def simulated_rates(optima: Sequence[Optimum], capacity: int) -> list[float]:

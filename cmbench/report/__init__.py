@@ -1,8 +1,35 @@
-"""From stored results to the paper's tables: its numbers as data, statistics, rendering."""
+"""From stored results to the paper's tables and figures: what a notebook or a command calls.
 
-from cmbench.report.collect import collect
-from cmbench.report.records import Cell, Column, Row, Runs, Table
-from cmbench.report.render import FORMATS, Format, render
-from cmbench.report.tables import build_tables
+results = report.load_results("results", ["digits"])
+print(report.render(report.tables(results), "markdown"))
+"""
 
-__all__ = ["FORMATS", "Cell", "Column", "Format", "Row", "Runs", "Table", "build_tables", "collect", "render"]
+from cmbench.report.columns import COLUMNS
+from cmbench.report.figures.choice import draw
+from cmbench.report.figures.drawing import View, save
+from cmbench.report.formats.choice import FORMATS, Format, render
+from cmbench.report.formats.explanation import explain
+from cmbench.report.results import Results, load_results
+from cmbench.report.table import Cell, Column, Difference, Row, RunCounts, Table
+from cmbench.report.tables.build import tables
+
+# `tables` is the function; its modules are found by their own names: `from cmbench.report.tables.fill import …`.
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "Cell",
+    "Column",
+    "Difference",
+    "Format",
+    "Results",
+    "Row",
+    "RunCounts",
+    "Table",
+    "View",
+    "draw",
+    "explain",
+    "load_results",
+    "render",
+    "save",
+    "tables",
+]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,9 @@ class PairedDifference:
 
 def summarize(values: Iterable[float | None]) -> Summary:
     """x̄ = Σxᵢ/n and s = √(Σ(xᵢ − x̄)²/(n − 1)) over the values that are finite numbers; `n` counts those."""
-    import pandas
-
-    series = _series(dict(enumerate(values)))
-    if series.empty:
-        return Summary(None, None, 0)
-    deviation = series.std(ddof=1)
-    return Summary(float(series.mean()), None if pandas.isna(deviation) else float(deviation), len(series))
+    found = np.array([value for value in values if _is_finite(value)], dtype=float)
+    n = len(found)
+    return Summary(float(found.mean()) if n else None, float(found.std(ddof=1)) if n > 1 else None, n)
 
 
 def paired_difference(
@@ -47,10 +46,12 @@ def paired_difference(
     """
     from scipy import stats
 
-    differences = (_series(values) - _series(baseline)).dropna()
-    n = len(differences)
+    common = sorted(key for key in values.keys() & baseline.keys() if _is_finite(values[key], baseline[key]))
+    n = len(common)
     if n < 2:
         return None
+    ours, theirs = (np.array([row[key] for key in common], dtype=float) for row in (values, baseline))
+    differences = ours - theirs
     mean = float(differences.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / n**0.5)
     return PairedDifference(mean, mean - half, mean + half, n)
@@ -71,7 +72,7 @@ def speed_up(reference: Sequence[float | None], other: Sequence[float | None], e
         next((epoch for epoch, value in enumerate(curve[:epochs], 1) if value is not None and value >= goal), None)
         for curve in (reference, other)
     )
-    return None if reached is None else needed / reached
+    return None if needed is None or reached is None else needed / reached
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -88,10 +89,5 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return float(interval.low), float(interval.high)
 
 
-def _series(values: Mapping[int, float | None]):
-    """The finite numbers of `values`, indexed by their keys."""
-    import numpy
-    import pandas
-
-    series = pandas.Series(values, dtype=float)
-    return series[numpy.isfinite(series)]
+def _is_finite(*values: float | None) -> bool:
+    return all(value is not None and math.isfinite(value) for value in values)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from cmbench import report
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.report import FORMATS
@@ -98,6 +100,51 @@ def test_a_reader_that_goes_away_is_no_error(store):
 def test_help_names_every_format(tmp_path):
     done = cmbench("report", "--help", cwd=tmp_path, env={**os.environ, "COLUMNS": "200"})
     assert "|".join(FORMATS) in done.stdout
+
+
+def test_every_column_is_explained_in_eighty_columns(tmp_path):
+    done = cmbench("report", "--explain", cwd=tmp_path, env={**os.environ, "COLUMNS": "80"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    words = " ".join(done.stdout.split())
+    for columns in report.COLUMNS.values():
+        for column in columns:
+            assert f"{column.key} “{column.title}”, " in words
+            assert column.explanation in words
+    assert "train_loss_final “train loss”, ↓ lower is better Mean loss" in words
+
+
+def test_explanations_are_json_for_other_programs(tmp_path):
+    done = cmbench("report", "--explain", "--json", cwd=tmp_path)
+    document = json.loads(done.stdout)
+    assert document["schema"] == "cmbench.columns/1"
+    assert {(c["kind"], c["key"], c["title"], c["better"], c["explanation"]) for c in document["columns"]} == {
+        (kind, column.key, column.title, column.direction, column.explanation)
+        for kind, columns in report.COLUMNS.items()
+        for column in columns
+    }
+
+
+def test_explanations_are_tables_in_markdown_and_nothing_else(tmp_path):
+    lines = cmbench("report", "--explain", "--format", "markdown", cwd=tmp_path).stdout.splitlines()
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if line.startswith("| `")]
+    keys = [column.key for columns in report.COLUMNS.values() for column in columns]
+    assert [row[0].strip("`") for row in cells] == keys
+    assert {len(row) for row in cells} == {4}
+    refused = cmbench("report", "--explain", "--format", "latex", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "accepted: terminal, markdown, json" in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--explain"], ["--suite", "digits"]])
+def test_a_report_needs_neither_torch_nor_pandas(store, arguments):
+    code = (
+        f"import sys; from cmbench.cli.main import app; app(['report', *{arguments!r}], standalone_mode=False); "
+        "sys.exit(','.join({'torch', 'pandas'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=store, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
 
 
 def test_help_needs_neither_torch_nor_pandas(tmp_path):

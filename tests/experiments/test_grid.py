@@ -6,7 +6,7 @@ import pytest
 
 from cmbench.errors import UserError
 from cmbench.experiments import yaml
-from cmbench.experiments.grid import load_grid, setting_text, shipped, split_label
+from cmbench.experiments.grid import load_grid, shipped, split_label
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.store import folder_name
 from cmbench.experiments.suite import builtin_suites, load_suite
@@ -46,14 +46,6 @@ def test_labels_hold_the_values_that_vary_and_can_be_taken_apart(file):
     assert {split_label(spec.label)[0] for spec in grid.optimizers} == {"adam", "adam_cm C=9"}
     assert split_label("adam_cm lr=0.01 capacity=20") == ("adam_cm", "lr=0.01 capacity=20")
     assert split_label("adam lt=3") == ("adam lt=3", "")
-
-
-def test_different_values_have_different_texts_without_spaces():
-    values = [0.1, 0.1000000001, (0.9, 0.999), (0.9, 0.9999), 1e-5, None, 5, "fifo"]
-    texts = [setting_text(value) for value in values]
-    assert len(set(texts)) == len(values)
-    assert not any(" " in text for text in texts)
-    assert texts[2:6] == ["0.9,0.999", "0.9,0.9999", "1e-05", "none"]
 
 
 def test_settings_that_two_labels_share_are_tried_once(file):

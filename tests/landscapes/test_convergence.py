@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cmbench.landscapes.convergence import best_rates, companion, heavy_ball, rate, simulated_rates
+from cmbench.experiments.quadratic import heavy_ball
+from cmbench.landscapes.convergence import best_rates, companion, rate, simulated_rates
 
 
 @pytest.mark.parametrize("capacity", [1, 3, 5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, load_suite
+from cmbench.report.table import Cell, Column, Direction, RunCounts, Table
 
 DATA = "0123456789abcdef"
 
@@ -103,3 +105,29 @@ def save(root: Path, specs: Sequence[RunSpec], results: Sequence[Result]) -> Non
     store, by_key = ResultStore(root), {(spec.id, spec.optimizer.label): spec for spec in specs}
     for result in results:
         store.save(by_key[result.id, result.optimizer.label], result)
+
+
+def lanes(**values: list[Any]) -> dict[str, list[Any]]:
+    """What a toy run of four starts measures beside `values`."""
+    return {"loss_best": [0.0] * 4, "path_length": [1.0] * 4} | values
+
+
+def cell(table: Table, label: str, key: str) -> Cell:
+    """The cell of a table in the row of a label, under the column with that key."""
+    row = next(row for row in table.rows if row.label == label)
+    return row.cells[[column.key for column in table.columns].index(key)]
+
+
+def runs_of(table: Table, label: str) -> RunCounts | None:
+    """The counts of runs in the row of a label."""
+    return next(row.runs for row in table.rows if row.label == label)
+
+
+def column_of(key: str, title: str = "", direction: Direction | None = None) -> Column[Any]:
+    """A column of a table that a test fills by hand."""
+    return Column(key, title or key, direction, "significant", "For a test.", lambda runs: Cell())
+
+
+def key_pattern(column: Column[Any]) -> str:
+    """A pattern for the keys of a column that is explained with words in capitals where suites differ."""
+    return re.sub(r"(?<![A-Za-z])[A-Z]+(?![A-Za-z])", ".+", re.escape(column.key))

@@ -1,0 +1,125 @@
+"""The columns of training runs, each read from the runs of one optimizer: a mean over its completed seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.report.columns.cells import mean_cell
+from cmbench.report.columns.sharpness import top_eigenvalue
+from cmbench.report.columns.speed_up import speed_up_over
+from cmbench.report.paper.numbers import SPEED_UPS
+from cmbench.report.runs.by_optimizer import OptimizerRuns
+from cmbench.report.runs.run import Run, completed
+from cmbench.report.statistics import paired_difference
+from cmbench.report.table import Cell, Column, Direction, NumberFormat
+
+TrainingColumn = Column[Sequence[Run]]
+
+
+def _column(
+    key: str,
+    title: str,
+    direction: Direction | None,
+    format: NumberFormat,
+    explanation: str,
+    value: Callable[[Result], float | None] | None = None,
+) -> TrainingColumn:
+    """The mean over seeds of `value`, by default of the metric called `key`."""
+    of = value or (lambda result: result.metrics.get(key))
+    return Column(
+        key, title, direction, format, explanation, lambda runs: mean_cell([of(result) for result in completed(runs)])
+    )
+
+
+VAL_ACCURACY_BEST = _column(
+    "val_accuracy_best", "best val. accuracy %", "higher", "hundredths",
+    "Accuracy on the validation set in percent, of the epoch in which it is highest.",
+)  # fmt: skip
+VAL_PERPLEXITY_BEST = _column(
+    "val_perplexity_best", "best val. perplexity", "lower", "hundredths",
+    "Perplexity on the validation set (the exponential of the mean loss per word), of the epoch in which it is lowest.",
+)  # fmt: skip
+LEARNING_ACCURACY = _column(
+    "learning_accuracy", "learning accuracy %", "higher", "hundredths",
+    "Accuracy in percent on each task of a stream directly after training on it, averaged over the tasks.",
+)  # fmt: skip
+VAL_ACCURACY_FINAL = _column(
+    "val_accuracy_final", "final val. accuracy %", "higher", "hundredths",
+    "Accuracy on the validation set in percent, after the last epoch.",
+)  # fmt: skip
+VAL_PERPLEXITY_FINAL = _column(
+    "val_perplexity_final", "final val. perplexity", "lower", "hundredths",
+    "Perplexity on the validation set after the last epoch.",
+)  # fmt: skip
+TRAIN_LOSS = _column(
+    "train_loss_final", "train loss", "lower", "significant",
+    "Mean loss over the training batches of the last epoch.",
+)  # fmt: skip
+DISTANCE = _column(
+    "distance", "distance ‖θ−θ₀‖", None, "significant",
+    "Euclidean distance between the weights at the end and those at the start.",
+)  # fmt: skip
+WALL_SECONDS = _column(
+    "wall_seconds", "seconds per run", None, "significant",
+    "Wall-clock seconds that a run took, its evaluations among them.",
+    lambda result: result.cost.wall_seconds if result.cost else None,
+)  # fmt: skip
+GRADIENTS = _column(
+    "gradient_evaluations", "gradients per run", None, "integer",
+    "Gradients that a run computed; SAM and MEG compute two per step.",
+    lambda result: result.cost.gradient_evaluations if result.cost else None,
+)  # fmt: skip
+
+JUDGED_BY = (VAL_ACCURACY_BEST, VAL_PERPLEXITY_BEST, LEARNING_ACCURACY)
+"""The metrics that runs are judged by; a workload has one of them."""
+FINAL = {VAL_ACCURACY_BEST.key: VAL_ACCURACY_FINAL, VAL_PERPLEXITY_BEST.key: VAL_PERPLEXITY_FINAL}
+"""What stands beside a metric: the same at the end of a run."""
+
+
+def judged_by(results: Sequence[Result]) -> list[TrainingColumn]:
+    """The columns of the metrics that `results` are judged by; one of a guess where there are none yet."""
+    found = [column for column in JUDGED_BY if any(column.key in result.metrics for result in results)]
+    return found or [VAL_ACCURACY_BEST]
+
+
+def difference_from(baseline: OptimizerRuns, metric: TrainingColumn) -> TrainingColumn:
+    """By how much the metric of a row differs from that of the runs `baseline`, which stand in another row."""
+
+    def read(runs: Sequence[Run]) -> Cell:
+        if runs is baseline.runs:
+            return Cell()
+        ours, theirs = ({r.seed: r.metrics.get(metric.key) for r in completed(row)} for row in (runs, baseline.runs))
+        difference = paired_difference(ours, theirs)
+        if difference is None:
+            return Cell()
+        partial = difference.n < min(len(ours), len(theirs))
+        notes = (f"n={difference.n}",) if partial else ()
+        return Cell(difference.mean, None, difference.n, (difference.low, difference.high), notes=notes)
+
+    return Column(
+        f"{metric.key}_vs_{baseline.optimizer.label}",
+        f"vs {baseline.title}",
+        None,
+        "hundredths",
+        f"Mean difference of the {metric.title} from that of {baseline.title}, over the seeds that both completed, "
+        "with its 95 % interval (paired t-test).",
+        read,
+        optional=True,
+    )
+
+
+_ANY = OptimizerRuns("OPTIMIZER", OptimizerReference(name="", label="LABEL", hyperparameters={}), ())
+
+COLUMNS: tuple[TrainingColumn, ...] = (
+    *(column for metric in JUDGED_BY for column in (metric, difference_from(_ANY, metric))),
+    *(speed_up_over(_ANY, rule) for rule in SPEED_UPS.values()),
+    *FINAL.values(),
+    TRAIN_LOSS,
+    DISTANCE,
+    top_eigenvalue({}),
+    top_eigenvalue({}, "SETTING=VALUE"),
+    WALL_SECONDS,
+    GRADIENTS,
+)
+"""Every column of a table of training runs, and of a grid's."""

@@ -1,0 +1,67 @@
+"""Aggregates results into tables, suite by suite and kind by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Result
+from cmbench.experiments.settings import Kind
+from cmbench.experiments.suite import ResolvedSuite
+from cmbench.report.results import Results
+from cmbench.report.runs.groups import Group, groups_of
+from cmbench.report.runs.plan import shipped_suite_of, suite_runs
+from cmbench.report.runs.same_settings import MAY_DIFFER
+from cmbench.report.table import Table
+from cmbench.report.tables.convergence import convergence_tables
+from cmbench.report.tables.escape import escape_ratio_tables
+from cmbench.report.tables.grid import grid_tables
+from cmbench.report.tables.sharpness import sharpness_tables
+from cmbench.report.tables.toy import toy_tables
+from cmbench.report.tables.training import training_tables
+
+_TABLES: Mapping[Kind, Callable[[Group], list[Table]]] = {
+    "sharpness": sharpness_tables,
+    "toy": toy_tables,
+    "escape-ratio": escape_ratio_tables,
+    "convergence": convergence_tables,
+}
+"""The tables of every kind of run but training, whose tables show measurements of other runs as well."""
+
+
+def tables(
+    results: Sequence[Result], *, suites: Iterable[ResolvedSuite] = (), expected: Iterable[RunSpec] | None = None
+) -> list[Table]:
+    """The tables that `results` fill, suite by suite in the order of their first result.
+
+    Results with equal settings form one table, with one row per label and set of hyperparameters. Only completed runs
+    enter a mean; the others are counted beside it. `suites` gives the order of rows and the place in the paper for
+    suites that do not ship with cmbench, or were resolved with overrides; those of `load_results` are known already.
+    `expected` are the runs that should be there; by default those that the suites plan for the settings found. Those
+    without a result are shown as missing.
+    """
+    loaded = results.suites if isinstance(results, Results) else ()
+    given = {suite.name: suite for suite in (*loaded, *suites)}
+    wanted = None if expected is None else list(expected)
+    names = dict.fromkeys([result.suite.name for result in results] + [spec.suite.name for spec in wanted or ()])
+    measured = [result for result in results if result.kind == "sharpness"]
+    trained = {result.id for result in results if result.kind == "train"}
+    found: list[Table] = []
+    for name in names:
+        own = [result for result in results if result.suite.name == name]
+        suite = given.get(name) or shipped_suite_of(name, own)
+        specs = None if wanted is None else [spec for spec in wanted if spec.suite.name == name]
+        kinds = dict.fromkeys([result.kind for result in own] + [spec.kind for spec in specs or ()])
+        for kind in sorted(kinds, key=list(MAY_DIFFER).index):
+            chosen = [result for result in own if result.kind == kind]
+            if kind == "sharpness":
+                chosen = [result for result in chosen if result.settings.get("of") not in trained]
+            for group in groups_of(suite_runs(name, kind, chosen, suite, specs)):
+                found += _tables_of(group, measured)
+    return found
+
+
+def _tables_of(group: Group, measured: Sequence[Result]) -> list[Table]:
+    if group.suite.kind == "train":
+        return (grid_tables if group.suite.is_grid else training_tables)(group, measured)
+    return _TABLES[group.suite.kind](group)

@@ -1,0 +1,75 @@
+"""Every column that any table has is explained."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cmbench import report
+from cmbench.experiments.plan import plan_convergence, plan_landscapes, plan_training
+from cmbench.experiments.suite import load_suite
+from tests.report.results import (
+    DATA,
+    ESCAPE,
+    TOY,
+    key_pattern,
+    lanes,
+    result_of,
+    sharpness_of,
+    suite_file,
+    train_results,
+    trained,
+)  # fmt: skip
+
+PERPLEXITY = {"val_perplexity_best": 50.0, "val_perplexity_final": 60.0, "train_loss_final": 1.0, "distance": 1.0}
+
+
+def training_results():
+    """Runs of suites with every metric, of Table 3, of a grid, and measurements in two ways and by themselves."""
+    results = []
+    for name, metrics in (("cifar10_sgd", None), ("ptb", PERPLEXITY), ("digits_online", {"learning_accuracy": 80.0})):
+        specs = plan_training(load_suite(name, sets=["seeds=2"]), DATA)
+        results += [result_of(spec, metrics=metrics) if metrics else trained(spec, 90.0) for spec in specs]
+    digits = train_results(plan_training(load_suite("digits"), DATA), {"adam": [90.0, 91.0], "adam_cm": [92.0, 94.0]})
+    lone = train_results(plan_training(load_suite("fashion_mnist"), DATA), {"adam": [90.0]})
+    ways = [sharpness_of(digits[0], 20.0, tolerance=tolerance) for tolerance in (0.1, 0.2)]
+    return [*results, *digits, *ways, sharpness_of(lone[0], 7.0)]
+
+
+def landscape_results(folder):
+    measured = lanes(loss_final=[1.0] * 4, sharpness=[1.0] * 4, reached_global=[True] * 4)
+    measured |= {"distance_to_minimum": [1.0] * 4, "cancellation": [0.5] * 4}
+    toy = [result_of(s, lanes=measured) for s in plan_landscapes(suite_file(folder, TOY, "toys"))]
+    escaped = {"escaped_all": [True] * 4, "escaped_nearer": [True] * 4}
+    escape = [result_of(s, lanes=escaped) for s in plan_landscapes(suite_file(folder, ESCAPE, "escapes"))]
+    curves = {"condition_number": [1, 10], "rate": [0.1, 0.5]}
+    return [*toy, *escape, *(result_of(s, curves=curves) for s in plan_convergence(load_suite("convergence")))]
+
+
+def test_tables_of_every_kind_have_no_column_that_is_not_explained_and_lack_none_that_is(tmp_path):
+    shown = {
+        (table.kind, column.key)
+        for table in report.tables([*training_results(), *landscape_results(tmp_path)])
+        for column in table.columns
+    }
+    explained = {(kind, key_pattern(column)) for kind, columns in report.COLUMNS.items() for column in columns}
+    matched = {
+        (kind, key): {pattern for of, pattern in explained if of == kind and re.fullmatch(pattern, key)}
+        for kind, key in shown
+    }
+    assert [column for column, patterns in matched.items() if not patterns] == []
+    assert {pattern for patterns in matched.values() for pattern in patterns} == {pattern for _, pattern in explained}
+
+
+@pytest.mark.parametrize(
+    "column", [column for columns in report.COLUMNS.values() for column in columns], ids=lambda column: column.key
+)
+def test_an_explanation_is_a_sentence_that_says_more_than_the_title(column):
+    assert re.fullmatch(r"[A-Z].{30,}\.", column.explanation)
+    assert column.explanation.rstrip(".").lower() != column.title.lower()
+
+
+def test_keys_and_titles_of_a_kind_are_unambiguous():
+    for columns in report.COLUMNS.values():
+        assert len({column.key for column in columns}) == len(columns)
