@@ -1,11 +1,16 @@
-# The two commands of the README, and the figures. Everything lives in .venv.
+# Everything lives in .venv. Plain `make` prints what there is.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 suites_of = $(patsubst suites/%.yaml,--suite %,$(shell grep -l '^kind: $(1)$$' suites/*.yaml))
 LANDSCAPES := toy escape-ratio convergence
 
-.PHONY: demo landscapes $(LANDSCAPES) test lint clean
+.PHONY: help demo landscapes $(LANDSCAPES) test test-all lint types docs clean
+
+## help: print this list
+help:
+	@sed -n 's/^## \([a-z-]*\): */  make \1\t/p' Makefile | expand -t 20
 
 ## demo: install, train five optimizers on real images, print the table
 demo: .venv/installed
@@ -18,14 +23,30 @@ landscapes: .venv/installed
 $(LANDSCAPES):
 	@$(BIN)/cmbench $@ $(call suites_of,$@) --plot figures --quiet
 
-## test: install what the tests need, run them
+## test: install what the tests need, run those that cover every module, in a few minutes
 test: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(PYTEST) -m "not long"
+
+## test-all: the long ones as well
+test-all: .venv/installed-dev
+	$(PYTEST)
 
 ## lint: what the code must look like
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+## types: mypy in strict mode
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+## docs: build the documentation into site/, strictly
+docs: .venv/installed-docs
+	$(BIN)/mkdocs build --strict --quiet
+
+## clean: remove the environment and what was built
+clean:
+	rm -rf .venv build dist site
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -39,5 +60,6 @@ lint: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
-clean:
-	rm -rf .venv build dist
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
