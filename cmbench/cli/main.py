@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 import cmbench
-from cmbench.cli import convergence, data, doctor, escape_ratio, report, sharpness, suites, toy, train
+from cmbench.cli import convergence, data, doctor, escape_ratio, optimizers, report, sharpness, suites, toy, train
 from cmbench.errors import MissingResults, UserError
 
 app = typer.Typer(
     name="cmbench",
     help="Benchmark optimizers that search for flat minima.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -43,6 +42,7 @@ app.command("convergence")(convergence.convergence)
 app.command("train")(train.train)
 app.command("sharpness")(sharpness.sharpness)
 app.command("report")(report.report)
+app.command("optimizers")(optimizers.optimizers)
 app.command("suites")(suites.suites)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

@@ -85,9 +85,9 @@ REGISTRY: dict[str, OptimizerInfo] = {
     )
 }
 
-HYPERPARAMETERS: dict[str, Hyperparameter] = {
-    each.name: each for part in (*RULES.values(), *MEMORIES.values(), *PROBES.values()) for each in part.hyperparameters
-}
+PARTS: tuple[Part, ...] = (*RULES.values(), *PROBES.values(), *MEMORIES.values())
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {each.name: each for part in PARTS for each in part.hyperparameters}
 """Every hyperparameter of any optimizer, by name; an optimizer may have a default of its own for it."""
 
 

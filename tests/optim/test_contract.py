@@ -216,9 +216,8 @@ def test_a_gradient_that_is_not_finite_neither_enters_the_buffer_nor_freezes_it(
     with torch.no_grad():  # a user who goes back to a good point
         for param in params:
             param.copy_(torch.ones_like(param))
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in optimizer.state[param]:
-                    optimizer.state[param][key].zero_()
+            for key in get_info(name).memory.state(get_info(name).rule, optimizer.param_groups[0]):
+                optimizer.state[param][key].zero_()
     step(optimizer, params, 3, target=0.0)
     assert optimizer.state_dict()["state"][0]["accepted"] > before
     assert all(param.isfinite().all() for param in params)

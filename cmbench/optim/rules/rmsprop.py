@@ -35,7 +35,7 @@ class RMSprop(Rule):
 
     key: str = "rmsprop"
     title: str = "RMSprop"
-    description: str = "RMSprop"
+    description: str = "the gradient over the root of its mean square"
     hyperparameters: tuple[Hyperparameter, ...] = (LR.with_default(1e-2), ALPHA, EPS, MOMENTUM, WEIGHT_DECAY)
     torch_class = "RMSprop"
 
