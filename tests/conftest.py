@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command has printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Command:
@@ -17,13 +29,25 @@ class Command:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs it and checks the exit code; stdout and stderr are in what is returned."""
+    def __call__(self, *arguments: object, code: int = 0) -> Done:
+        """Runs it in this process, which spares loading torch each time, and checks the exit code."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["cmbench", *map(str, arguments)])
+            returncode = _main()
+        return self._checked(Done(returncode, out.getvalue(), err.getvalue()), code)
+
+    def process(self, *arguments: object, code: int = 0) -> Done:
+        """Runs it in a process of its own: where that is what is tested, or a module is imported from the folder."""
         done = subprocess.run(self.line(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=300)
+        return self._checked(Done(done.returncode, done.stdout, done.stderr), code)
+
+    def _checked(self, done: Done, code: int) -> Done:
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def line(self, *arguments: str) -> list[str]:
+    def line(self, *arguments: object) -> list[str]:
         """The command line, for a test that starts the process itself."""
         return [sys.executable, "-m", "cmbench", *map(str, arguments)]
 
@@ -34,6 +58,28 @@ class Command:
     def results(self) -> list[dict[str, Any]]:
         """Every result that the command has stored."""
         return [json.loads(path.read_text()) for path in self.files("results/**/*.json")]
+
+
+def _main() -> int:
+    from cmbench.cli.main import main
+
+    threads = _threads()
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+    return 0
+
+
+def _threads() -> int | None:
+    """torch's threads, which a command may change, where torch is loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 @pytest.fixture
