@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from cmbench.experiments.execute import Outcome
+    from cmbench.experiments.settings import LandscapeSuite, ToySuite
     from cmbench.experiments.suite import ResolvedSuite
     from cmbench.report.drawing import View
 
@@ -99,7 +100,7 @@ def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, qu
 
 
 def run_and_print(
-    suites: Sequence[ResolvedSuite],
+    suites: Sequence[ResolvedSuite[LandscapeSuite]],
     *,
     out: Path,
     force: bool,
@@ -129,7 +130,7 @@ def run_and_print(
     finish(Outcome(results, sum(outcome.skipped for outcome in outcomes)), json=json, suites=suites)
 
 
-def draw_surfaces(suite: ResolvedSuite, plot: Path | None, *, quiet: bool) -> None:
+def draw_surfaces(suite: ResolvedSuite[ToySuite], plot: Path | None, *, quiet: bool) -> None:
     """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing."""
     from cmbench.landscapes.cells import prepare
     from cmbench.report.drawing import checked_path, save

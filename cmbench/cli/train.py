@@ -72,7 +72,8 @@ def train(
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator, watching
     from cmbench.curvature.gauges import sharpness_gauges
-    from cmbench.experiments.execute import execute, in_turn
+    from cmbench.experiments.execute import Engine, execute, in_turn
+    from cmbench.experiments.settings import TrainSettings
     from cmbench.report.phrases import plural
     from cmbench.training.interrupt import Interruptible
     from cmbench.training.learner import check_settings
@@ -93,13 +94,15 @@ def train(
             raise UserError("--jobs: not under torchrun, whose processes train each run together")
         store = SharedStore(out, processes)
         runner = Runner(workload, target, store, force, gauges, tensorboard, processes, interrupt)
-        schedule = in_turn(lambda members: [runner(spec, watching(narrator, spec)) for spec in members])
+        engine: Engine[TrainSettings] = in_turn(
+            lambda members: [runner(spec, watching(narrator, spec)) for spec in members]
+        )
         if jobs > 1:
-            schedule = at_once(runner, jobs, threads, narrator.progress)
+            engine = at_once(runner, jobs, threads, narrator.progress)
         if grid:
             count = len({spec.seed for spec in specs})
             settings = plural(len(resolved.optimizers), "setting")
             narrator.say(f"{resolved.name}: {settings} × {plural(count, 'seed')} = {plural(len(specs), 'run')}")
-        outcome = execute(specs, store, schedule, force=force, device=str(target), listener=narrator)
+        outcome = execute(specs, store, engine, force=force, device=str(target), listener=narrator)
     if processes.leads:
         finish(outcome, json=json, suite=resolved, specs=specs)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +43,9 @@ def measure_runs(
     results, skipped = [], 0
     for path, result, spec in zip(paths, measured, specs, strict=True):
 
-        def run(_: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec = spec):
+        def run(
+            _: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec[SharpnessSettings] = spec
+        ) -> list[Measurement]:
             name = result.settings["workload"]
             if name not in workloads:
                 workloads[name] = load_workload(result, path, device, data_dir)
@@ -57,7 +58,7 @@ def measure_runs(
     return Outcome(results, skipped), measured
 
 
-def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec:
+def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec[SharpnessSettings]:
     """The spec that measures the finished training run in `path`; raises `UserError` where there is none to measure."""
     if result.kind != "train" or result.status != "completed":
         raise UserError(f"{path}: a {result.kind} run that is {result.status}; accepted: a completed training run")
@@ -100,7 +101,7 @@ def loss_hessian(model: nn.Module, task: Task, batch_size: int, batches: int | N
 
 
 def measure(
-    spec: RunSpec,
+    spec: RunSpec[SharpnessSettings],
     path: Path,
     workload: Workload,
     device: torch.device,
@@ -108,7 +109,7 @@ def measure(
 ) -> Measurement:
     """The largest eigenvalue of the Hessian of the mean training loss, in evaluation mode; of a stream's last task."""
     began = time.perf_counter()
-    settings: Any = spec.settings
+    settings = spec.settings
     model = workload.model()
     model.load_state_dict(checkpoint.load(path.with_suffix(checkpoint.WEIGHTS))["model"])
     model = model.to(device).eval()
@@ -121,7 +122,11 @@ def measure(
         steps=found.products,
         gradient_evaluations=found.products * batches * 2,
     )
-    metrics = {"top_eigenvalue": found.value, "residual": found.residual, "converged": float(found.converged)}
+    metrics: dict[str, float | None] = {
+        "top_eigenvalue": found.value,
+        "residual": found.residual,
+        "converged": float(found.converged),
+    }
     if not found.converged:
         return Measurement("failed", metrics=metrics, cost=cost, error="the eigenvalue did not converge")
     return Measurement("completed", metrics=metrics, cost=cost)

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from cmbench.errors import UserError
 from cmbench.experiments.environment import environment
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result, Status
+from cmbench.experiments.settings import Frozen
 from cmbench.experiments.store import ResultStore
+
+Settings = TypeVar("Settings", bound=Frozen)
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,26 @@ class Measurement:
     """What the runner knows better of where it ran."""
 
 
-Runner = Callable[[Sequence[RunSpec]], Iterable[Measurement]]
-"""Runs neighbouring specs together; one measurement for each."""
+@dataclass(frozen=True)
+class Attempt(Generic[Settings]):
+    """What became of specs that were run together: one measurement for each."""
 
-Attempt = tuple[Sequence[RunSpec], Sequence[Measurement]]
-Schedule = Callable[[Sequence[Sequence[RunSpec]], "Listener"], Iterator[Attempt]]
-"""Runs groups of specs in whatever order, and gives what becomes of each as soon as it has ended."""
+    specs: Sequence[RunSpec[Settings]]
+    measurements: Sequence[Measurement]
 
 
-def in_turn(run: Runner) -> Schedule:
-    """The groups one after the other, in this process."""
+class Engine(Protocol[Settings]):
+    """Runs groups of specs in whatever order, and gives what becomes of each group as soon as it has ended."""
 
-    def schedule(groups: Sequence[Sequence[RunSpec]], listener: Listener) -> Iterator[Attempt]:
+    def __call__(
+        self, groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener, /
+    ) -> Iterator[Attempt[Settings]]: ...
+
+
+def in_turn(run: Callable[[Sequence[RunSpec[Settings]]], Iterable[Measurement]]) -> Engine[Settings]:
+    """The groups one after the other, in this process; `run` gives a measurement for each spec of a group."""
+
+    def engine(groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener) -> Iterator[Attempt[Settings]]:
         for members in groups:
             for spec in members:
                 listener.started(spec)
@@ -53,11 +64,11 @@ def in_turn(run: Runner) -> Schedule:
                 raise
             except Exception as error:
                 measurements = failure(members, error, listener)
-            yield members, measurements
+            yield Attempt(members, measurements)
             if any(measurement.status == "interrupted" for measurement in measurements):
                 raise KeyboardInterrupt
 
-    return schedule
+    return engine
 
 
 def failure(members: Sequence[RunSpec], error: Exception, listener: Listener) -> list[Measurement]:
@@ -99,14 +110,14 @@ class Outcome:
 
 
 def execute(
-    specs: Sequence[RunSpec],
+    specs: Sequence[RunSpec[Settings]],
     store: ResultStore,
-    schedule: Schedule,
+    engine: Engine[Settings],
     *,
     force: bool = False,
     device: str = "cpu",
     listener: Listener | None = None,
-    batch: Callable[[RunSpec], Hashable] = lambda spec: spec.id,
+    batch: Callable[[RunSpec[Settings]], Hashable] = lambda spec: spec.id,
 ) -> Outcome:
     """Runs the specs that have no finished result in `store` (all of them with `force`) and stores their results.
 
@@ -126,8 +137,8 @@ def execute(
             todo.append(spec)
     listener.planned(todo)
     skipped = len(results)
-    for members, measurements in schedule([list(group) for _, group in groupby(todo, key=batch)], listener):
-        for spec, measurement in zip(members, measurements, strict=True):
+    for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener):
+        for spec, measurement in zip(attempt.specs, attempt.measurements, strict=True):
             result = _result(spec, measurement, device)
             results[spec.id] = result
             path = store.path(spec)

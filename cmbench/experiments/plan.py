@@ -6,37 +6,56 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic
 
 from pydantic import SerializeAsAny
+from typing_extensions import TypeVar
 
 from cmbench.experiments.result import OptimizerReference, Result, SuiteReference
 from cmbench.experiments.settings import (
     CheckpointSettings,
     ConvergenceSettings,
+    ConvergenceSuite,
     EscapeSettings,
     EscapeSuite,
     Frozen,
     Kind,
+    LandscapeSettings,
+    LandscapeSuite,
+    Suite,
     TelemetrySettings,
     ToySettings,
     TrainSettings,
+    TrainSuite,
 )
 from cmbench.experiments.suite import ResolvedSuite
 
+Settings = TypeVar("Settings", bound=Frozen, covariant=True, default=Frozen)
+Narrow = TypeVar("Narrow", bound=Frozen)
 
-class RunSpec(Frozen):
-    """Everything that determines a run's outcome, and the suite, checkpoint and telemetry settings, which do not."""
+
+class RunSpec(Frozen, Generic[Settings]):
+    """Everything that determines a run's outcome, and the suite, checkpoint and telemetry settings, which do not.
+
+    The settings are those of its kind: a training run is a `RunSpec[TrainSettings]`.
+    """
 
     kind: Kind
     suite: SuiteReference
     optimizer: OptimizerReference | None
     seed: int
-    settings: SerializeAsAny[Frozen]
+    settings: SerializeAsAny[Settings]
     data: str | None = None
     """Fingerprint of the data set."""
     checkpoint: CheckpointSettings | None = None
     telemetry: TelemetrySettings | None = None
+
+    @property
+    def chosen_optimizer(self) -> OptimizerReference:
+        """The optimizer of a kind of run that has one; raises `ValueError` for the others."""
+        if self.optimizer is None:
+            raise ValueError(f"{self.title}: a '{self.kind}' run has no optimizer")
+        return self.optimizer
 
     @cached_property
     def id(self) -> str:
@@ -52,7 +71,7 @@ class RunSpec(Frozen):
         """Whether the finished `result` of this run also holds the curves that its telemetry asks for."""
         if self.telemetry is None or result.status != "completed":
             return True
-        buffered = self.telemetry.buffer and "capacity" in self.optimizer.hyperparameters
+        buffered = self.telemetry.buffer and "capacity" in self.chosen_optimizer.hyperparameters
         wanted = {
             "gradient_norm": self.telemetry.gradient_norm,
             "buffer_variance": buffered,
@@ -77,18 +96,20 @@ class RunSpec(Frozen):
         return self.settings.document() | ({"data": self.data} if self.data else {})
 
 
-def narrow(settings: Frozen, target: type[Frozen], **overrides: Any) -> Frozen:
+def narrow(settings: Frozen, target: type[Narrow], **overrides: Any) -> Narrow:
     """The fields of `target` out of a suite that has them all, with single values in place of the suite's lists."""
     return target(**{name: overrides.get(name, getattr(settings, name, None)) for name in target.model_fields})
 
 
-def _references(suite: ResolvedSuite) -> tuple[SuiteReference, list[OptimizerReference]]:
+def _references(suite: ResolvedSuite[Suite]) -> tuple[SuiteReference, list[OptimizerReference]]:
     return SuiteReference(name=suite.name, sha256=suite.sha256), [
         OptimizerReference(name=o.name, label=o.label, hyperparameters=o.hyperparameters) for o in suite.optimizers
     ]
 
 
-def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None = None) -> list[RunSpec]:
+def plan_training(
+    suite: ResolvedSuite[TrainSuite], data: str, seeds: Iterable[int] | None = None
+) -> list[RunSpec[TrainSettings]]:
     """One run per optimizer and seed, seed by seed, so that an interrupted plan leaves complete comparisons.
 
     `data` is the fingerprint of the workload's data; `seeds` replaces the suite's own.
@@ -111,14 +132,16 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
     ]
 
 
-def plan_landscapes(suite: ResolvedSuite, sources: Mapping[str, str] | None = None) -> list[RunSpec]:
+def plan_landscapes(
+    suite: ResolvedSuite[LandscapeSuite], sources: Mapping[str, str] | None = None
+) -> list[RunSpec[LandscapeSettings]]:
     """One run (a cell of many lanes) per surface, optimizer and sharpness coefficient of a toy or escape-ratio suite.
 
     The coefficients come last, so that neighbours may share one tensor. Lanes are independent: the scope of every
     norm and decision is `lane`. `sources` holds the fingerprints of surfaces that are no part of cmbench.
     """
     reference, optimizers = _references(suite)
-    target = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
+    target: type[LandscapeSettings] = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
     return [
         RunSpec(
             kind=suite.settings.kind,
@@ -140,7 +163,7 @@ def _per_lane(optimizer: OptimizerReference) -> OptimizerReference:
     return optimizer.model_copy(update={"hyperparameters": optimizer.hyperparameters | {"scope": "lane"}})
 
 
-def plan_convergence(suite: ResolvedSuite) -> list[RunSpec]:
+def plan_convergence(suite: ResolvedSuite[ConvergenceSuite]) -> list[RunSpec[ConvergenceSettings]]:
     """One run per capacity and momentum of a convergence suite."""
     reference, _ = _references(suite)
     return [

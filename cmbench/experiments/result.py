@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cmbench.experiments.settings import Kind
 
-SCHEMA = "cmbench.result/1"
+SCHEMA: Literal["cmbench.result/1"] = "cmbench.result/1"
 Status = Literal["completed", "diverged", "failed", "interrupted"]
 
 
@@ -54,7 +54,7 @@ class Result(_Record):
     A number that is not finite is stored as null.
     """
 
-    schema_: Literal["cmbench.result/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["cmbench.result/1"] = Field(default=SCHEMA, alias="schema")
     kind: Kind
     id: str
     suite: SuiteReference

@@ -9,14 +9,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, overload
 
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from cmbench.errors import UserError, suggest, unknown
 from cmbench.experiments import yaml
-from cmbench.experiments.settings import SUITE_TYPES, Suite
+from cmbench.experiments.settings import (
+    SUITE_TYPES,
+    ConvergenceSuite,
+    EscapeSuite,
+    Kind,
+    SharpnessSuite,
+    Suite,
+    ToySuite,
+    TrainSuite,
+)
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY, get_info
+
+Settings = TypeVar("Settings", bound=Suite, covariant=True, default=Suite)
 
 
 @dataclass(frozen=True)
@@ -29,15 +41,16 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
-class ResolvedSuite:
+class ResolvedSuite(Generic[Settings]):
     """A suite ready to be planned: its settings and its chosen optimizers, every value filled in.
 
-    Its seeds are `settings.seeds` numbers from `first_seed` on.
+    The settings are those of its kind: a training suite is a `ResolvedSuite[TrainSuite]`. Its seeds are
+    `settings.seeds` numbers from `first_seed` on.
     """
 
     name: str
     sha256: str
-    settings: Suite
+    settings: Settings
     optimizers: tuple[OptimizerSpec, ...]
     first_seed: int = 0
 
@@ -100,9 +113,33 @@ def _suite_of(place: str, suites: dict[str, Path]) -> Path | None:
     return None
 
 
+@overload
 def load_suite(
-    name_or_file: str, *, kind: str | None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
-) -> ResolvedSuite:
+    name_or_file: str, *, kind: Literal["train"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[TrainSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["toy"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[ToySuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["escape-ratio"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[EscapeSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["sharpness"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[SharpnessSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["convergence"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[ConvergenceSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[Suite]: ...
+def load_suite(
+    name_or_file: str, *, kind: Kind | None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[Suite]:
     """The suite with `--opt` and `--set` applied, validated as a whole.
 
     Raises `UserError` naming file, key, value and what is accepted. `kind` is the kind that the command runs.

@@ -12,7 +12,7 @@ import numpy as np
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_convergence
 from cmbench.experiments.result import Cost
-from cmbench.experiments.settings import ConvergenceSettings
+from cmbench.experiments.settings import ConvergenceSettings, ConvergenceSuite
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
 
@@ -184,13 +184,13 @@ def _decay(error: np.ndarray) -> float:
 
 
 def run_suite(
-    suite: ResolvedSuite, store: ResultStore, *, force: bool = False, listener: Listener | None = None
+    suite: ResolvedSuite[ConvergenceSuite], store: ResultStore, *, force: bool = False, listener: Listener | None = None
 ) -> Outcome:
     """Runs what `store` has no finished result of: one run per capacity and momentum of a convergence suite."""
     return execute(plan_convergence(suite), store, in_turn(_run), force=force, listener=listener)
 
 
-def _run(specs: Sequence[RunSpec]) -> list[Measurement]:
+def _run(specs: Sequence[RunSpec[ConvergenceSettings]]) -> list[Measurement]:
     from cmbench.landscapes.lanes import few_threads
 
     with few_threads(0):

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cmbench.errors import UserError
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.settings import TrainSettings
 from cmbench.optim import create_optimizer, get_info
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
@@ -22,7 +23,7 @@ from cmbench.workloads.base import Batch, Evaluation, Task, Workload
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check_settings(spec: RunSpec, processes: int) -> None:
+def check_settings(spec: RunSpec[TrainSettings], processes: int) -> None:
     """Raises `UserError` for settings that do not go together in a run of so many processes."""
     settings, sharded = spec.settings, _is_sharded(spec, processes)
     if settings.precision == "fp16" and (sharded or (_is_probed(spec) and settings.clip_norm)):
@@ -32,11 +33,11 @@ def check_settings(spec: RunSpec, processes: int) -> None:
         raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
 
 
-def _is_probed(spec: RunSpec) -> bool:
-    return bool(get_info(spec.optimizer.name).probe.key)
+def _is_probed(spec: RunSpec[TrainSettings]) -> bool:
+    return bool(get_info(spec.chosen_optimizer.name).probe.key)
 
 
-def _is_sharded(spec: RunSpec, processes: int) -> bool:
+def _is_sharded(spec: RunSpec[TrainSettings], processes: int) -> bool:
     return processes > 1 and spec.settings.parallel == "fsdp"
 
 
@@ -46,9 +47,11 @@ class Learner:
     Raises `UserError` for settings that do not go together.
     """
 
-    def __init__(self, spec: RunSpec, workload: Workload, device: torch.device, processes: Processes) -> None:
+    def __init__(
+        self, spec: RunSpec[TrainSettings], workload: Workload, device: torch.device, processes: Processes
+    ) -> None:
         self.settings, self.device, self.processes = spec.settings, device, processes
-        self._hyperparameters = spec.optimizer.hyperparameters
+        self._hyperparameters = spec.chosen_optimizer.hyperparameters
         self._probed, self._sharded = _is_probed(spec), _is_sharded(spec, processes.size)
         check_settings(spec, processes.size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -72,7 +75,7 @@ class Learner:
             self.network = DistributedDataParallel(model)
         self.parameters = list(model.parameters())
         self.start = [local(p.detach()).clone() for p in self.parameters]
-        self.optimizer = create_optimizer(spec.optimizer.name, self.parameters, **self._hyperparameters)
+        self.optimizer = create_optimizer(spec.chosen_optimizer.name, self.parameters, **self._hyperparameters)
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
 
     def check_batches(self, task: Task) -> None:

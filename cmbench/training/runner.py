@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Attempt, Listener, Measurement, Schedule, failure
+from cmbench.experiments.execute import Attempt, Engine, Listener, Measurement, failure
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.settings import TrainSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.training.interrupt import Interrupt
 from cmbench.training.processes import ALONE, Processes
@@ -47,7 +48,7 @@ class Runner:
     interrupt: Interrupt = field(default_factory=Interrupt)
     _loaded: bool = False
 
-    def __call__(self, spec: RunSpec, observer: Observer) -> Measurement:
+    def __call__(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
         self._stop_if_interrupted()
         if not self._loaded:
             self.workload.load(self.device)
@@ -67,7 +68,7 @@ class Runner:
         if any(self.processes.gather(self.interrupt.requested)):
             raise KeyboardInterrupt
 
-    def _train(self, spec: RunSpec, observer: Observer) -> Measurement:
+    def _train(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
         writes = self.tensorboard and self.processes.leads
         board = TensorBoard(self.tensorboard, spec) if writes else None
         try:
@@ -100,7 +101,9 @@ class _Both(Observer):
             observer.epoch_done(step, values)
 
 
-def at_once(runner: Runner, jobs: int, threads: int, progress: Callable[[str, Progress], None]) -> Schedule:
+def at_once(
+    runner: Runner, jobs: int, threads: int, progress: Callable[[str, Progress], None]
+) -> Engine[TrainSettings]:
     """The runs in `jobs` processes of `threads` threads each; `progress` hears of each by the id of its spec.
 
     When the runner's `interrupt` is requested, every run saves a checkpoint; what has ended by then is kept. A process
@@ -108,15 +111,17 @@ def at_once(runner: Runner, jobs: int, threads: int, progress: Callable[[str, Pr
     again. Raises `UserError` when processes die before they have begun anything.
     """
 
-    def schedule(groups: Sequence[Sequence[RunSpec]], listener: Listener) -> Iterator[Attempt]:
+    def engine(
+        groups: Sequence[Sequence[RunSpec[TrainSettings]]], listener: Listener
+    ) -> Iterator[Attempt[TrainSettings]]:
         waiting = dict(enumerate(spec for members in groups for spec in members))
         interrupted = False
         while waiting and not runner.interrupt.requested:
             pool = _Pool(runner, min(jobs, len(waiting)), threads, waiting, listener, progress)
             try:
-                for members, measurements in pool.attempts(runner.interrupt):
-                    interrupted |= measurements[0].status == "interrupted"
-                    yield members, measurements
+                for attempt in pool.attempts(runner.interrupt):
+                    interrupted |= attempt.measurements[0].status == "interrupted"
+                    yield attempt
             finally:
                 pool.close()
             if waiting and not pool.begun:
@@ -124,7 +129,7 @@ def at_once(runner: Runner, jobs: int, threads: int, progress: Callable[[str, Pr
         if waiting or interrupted:
             raise KeyboardInterrupt
 
-    return schedule
+    return engine
 
 
 class _Pool:
@@ -135,7 +140,7 @@ class _Pool:
         runner: Runner,
         jobs: int,
         threads: int,
-        waiting: dict[int, RunSpec],
+        waiting: dict[int, RunSpec[TrainSettings]],
         listener: Listener,
         progress: Callable[[str, Progress], None],
     ) -> None:
@@ -146,7 +151,7 @@ class _Pool:
         arguments = (replace(runner, interrupt=Interrupt()), threads, self._messages, self._stop)
         self._executor = ProcessPoolExecutor(jobs, context, _begin, arguments)
 
-    def attempts(self, interrupt: Interrupt) -> Iterator[Attempt]:
+    def attempts(self, interrupt: Interrupt) -> Iterator[Attempt[TrainSettings]]:
         """What becomes of the runs, as they end."""
         with _children_deaf_to_ctrl_c():
             running: dict[Future, int] = {
@@ -169,7 +174,7 @@ class _Pool:
                 measurements = failure([spec], error, self._listener) if error else [future.result()]
                 if measurements != [None]:
                     del self._waiting[number]
-                    yield [spec], measurements
+                    yield Attempt([spec], measurements)
 
     def _hear(self) -> None:
         while True:
@@ -251,7 +256,7 @@ def _follow_parent() -> None:
 _at_work = threading.Lock()
 
 
-def _work(number: int, spec: RunSpec) -> Measurement | None:
+def _work(number: int, spec: RunSpec[TrainSettings]) -> Measurement | None:
     """What comes of the run; None when it was not begun any more."""
     with _at_work:
         if _runner.interrupt.requested:

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from cmbench.experiments.execute import Measurement
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Status
-from cmbench.experiments.settings import TelemetrySettings
+from cmbench.experiments.settings import CheckpointSettings, TelemetrySettings, TrainSettings
 from cmbench.optim import get_info
 from cmbench.optim.sharded import local
 from cmbench.training import checkpoint
@@ -102,7 +102,7 @@ def _threads_restored() -> Iterator[None]:
 
 @_threads_restored()
 def train(
-    spec: RunSpec,
+    spec: RunSpec[TrainSettings],
     workload: Workload,
     device: torch.device,
     files: Callable[[str], Path],
@@ -123,7 +123,7 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     settings, metric, tasks = spec.settings, workload.metric, workload.tasks
-    telemetry = spec.telemetry or TelemetrySettings()
+    telemetry, kept = spec.telemetry or TelemetrySettings(), spec.checkpoint or CheckpointSettings()
     learner = Learner(spec, workload, device, processes)
     for task in tasks:
         learner.check_batches(task)
@@ -158,12 +158,12 @@ def train(
 
     def measurement(status: Status, **also: Any) -> Measurement:
         whole = position.step == settings.epochs * sum(steps)
-        return _measure(position, workload, learner, spec.optimizer.name, whole, status, **also)
+        return _measure(position, workload, learner, spec.chosen_optimizer.name, whole, status, **also)
 
     steps = [task.steps_per_epoch(settings.batch_size) for task in tasks]
     total_epochs = settings.epochs * len(tasks)
     total_steps = min(settings.epochs * sum(steps), settings.max_steps or sys.maxsize)
-    readout = Readout(processes, device, spec.checkpoint.every_minutes)
+    readout = Readout(processes, device, kept.every_minutes)
     began = time.perf_counter()
     earlier = position.wall_seconds
 
@@ -179,7 +179,7 @@ def train(
             position.step += 1
             position.step_in_epoch += 1
 
-            due = position.step % spec.checkpoint.every_steps == 0
+            due = position.step % kept.every_steps == 0
             ends = position.step_in_epoch == steps[which] or position.step == total_steps
             if not (due or ends or readout.is_time):
                 continue
@@ -231,7 +231,7 @@ def train(
         position.epoch, position.step_in_epoch, position.rows, carries = epoch + 1, 0, [], None
         if position.best is None or metric.better(evaluation.metric, position.best):
             position.best, position.best_epoch = evaluation.metric, epoch + 1
-            if spec.checkpoint.keep_best and len(tasks) == 1:
+            if kept.keep_best and len(tasks) == 1:
                 keep_weights(checkpoint.BEST)
         position.evaluation_seconds += time.perf_counter() - before
         observer.epoch_done(position.step, values)
