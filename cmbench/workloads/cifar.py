@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import array_pickle, places
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, standardised, stratified_split
@@ -28,8 +27,10 @@ class CIFAR(ImageClassification, SingleTask):
     Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.
     """
 
+    name: str
     folder: str
-    files: tuple[str, ...]
+    files: ClassVar[dict[str, str]]
+    """The training files with their published MD5 sums."""
     label: bytes
     classes: int
     count = 50_000
@@ -37,7 +38,7 @@ class CIFAR(ImageClassification, SingleTask):
     deviation: tuple[float, float, float]
 
     def _folder(self) -> Path | None:
-        return places.find(self.files, (self.folder,), self.data_dir)
+        return places.find(tuple(self.files), (self.folder,), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -47,8 +48,9 @@ class CIFAR(ImageClassification, SingleTask):
         folder = self._folder()
         if folder is None:
             raise places.missing(self.name, self.data_dir)
+        contents = [places.verified(folder / name, md5) for name, md5 in self.files.items()]
         try:
-            batches = [pickle.loads((folder / name).read_bytes(), encoding="bytes") for name in self.files]
+            batches = [array_pickle.loads(content) for content in contents]
             images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
             labels = np.concatenate([batch[self.label] for batch in batches]).astype(np.int64)
         except Exception as error:
@@ -96,7 +98,14 @@ class CIFAR10(CIFAR):
     """Ten classes."""
 
     name = "cifar10"
-    folder, files, label = "cifar-10-batches-py", tuple(f"data_batch_{i}" for i in range(1, 6)), b"labels"
+    folder, label = "cifar-10-batches-py", b"labels"
+    files: ClassVar = {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    }
     classes = 10
     mean, deviation = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     card = Card(
@@ -111,7 +120,8 @@ class CIFAR100(CIFAR):
     """A hundred classes."""
 
     name = "cifar100"
-    folder, files, label = "cifar-100-python", ("train",), b"fine_labels"
+    folder, label = "cifar-100-python", b"fine_labels"
+    files: ClassVar = {"train": "16019d7e3df5f24257cddd939b257f8d"}
     classes = 100
     mean, deviation = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
     card = Card(

@@ -42,7 +42,7 @@ def cifar(folder, name, count=50_000):
     for file, rows in zip(files, np.array_split(np.arange(count), len(files)), strict=True):
         (folder / file).parent.mkdir(exist_ok=True)
         content = {b"data": images[rows].reshape(len(rows), -1), key: labels[rows].tolist()}
-        (folder / file).write_bytes(pickle.dumps(content))
+        (folder / file).write_bytes(pickle.dumps(content, protocol=2))
 
 
 def mnist(folder, name, counts):

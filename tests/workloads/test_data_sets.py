@@ -168,7 +168,7 @@ def test_cifar_is_split_augmented_and_trained_on(name, classes, tmp_path):
     loss, _ = workload.loss(model, Batch(first[0][:4], first[1][:4], 4), None)
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
-    (tmp_path / workload.folder / workload.files[0]).write_bytes(b"no pickle")
+    (tmp_path / workload.folder / next(iter(workload.files))).write_bytes(b"no pickle")
     with pytest.raises(UserError, match="not cifar"):
         workload.fingerprint()
 
