@@ -35,13 +35,16 @@ def measure_runs(
 ) -> tuple[Outcome, list[Result]]:
     """Measures the training runs in the result files `paths`, each stored beside its run; returns also the runs.
 
-    Raises `UserError` before anything is measured when one of them cannot be.
+    Earlier measurements among the files, which lie where the runs lie, are passed over. Raises `UserError` before
+    anything is measured when one of the others cannot be, or when there is no other.
     """
-    measured = [ResultStore.read(path) for path in paths]
-    specs = [plan_measurement(path, result, settings) for path, result in zip(paths, measured, strict=True)]
+    runs = [(path, result) for path in paths if (result := ResultStore.read(path)).kind != "sharpness"]
+    if not runs:
+        raise UserError(f"{paths[0]}: measurements alone are given; accepted: results of completed training runs")
+    planned = [(path, result, plan_measurement(path, result, settings)) for path, result in runs]
     workloads: dict[str, Workload] = {}
     results, skipped = [], 0
-    for path, result, spec in zip(paths, measured, specs, strict=True):
+    for path, result, spec in planned:
 
         def run(
             _: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec[SharpnessSettings] = spec
@@ -55,7 +58,7 @@ def measure_runs(
         outcome = execute([spec], store, in_turn(run), force=force, device=str(device), listener=listener)
         results += outcome.results
         skipped += outcome.skipped
-    return Outcome(results, skipped), measured
+    return Outcome(results, skipped), [result for _, result in runs]
 
 
 def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec[SharpnessSettings]:

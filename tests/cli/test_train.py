@@ -79,6 +79,19 @@ def test_sharpness_of_a_finished_run_joins_its_table(trained):
     assert "finished before" in cmbench("sharpness", path, "--set", "batches=1").stderr
 
 
+def test_the_same_files_are_measured_once_and_their_measurements_are_passed_over(trained):
+    cmbench, _ = trained
+    runs = cmbench.files("results/digits/adam/*.json")
+    cmbench("sharpness", *runs, "--set", "batches=1", "--set", "tolerance=0.01")
+    everything = cmbench.files("results/digits/adam/*.json")
+    assert len(everything) > len(runs)
+    again = cmbench("sharpness", *everything, "--set", "batches=1", "--set", "tolerance=0.01")
+    assert "2 runs were finished before; nothing to do" in again.stderr
+    measured = [path for path in everything if path not in runs]
+    refused = cmbench("sharpness", *measured, code=2)
+    assert "measurements alone are given; accepted: results of completed training runs" in refused.stderr
+
+
 def test_sharpness_refuses_what_is_no_finished_run(trained, tmp_path):
     cmbench, _ = trained
     assert "no such result" in cmbench("sharpness", "nowhere.json", code=2).stderr
