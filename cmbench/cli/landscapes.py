@@ -130,21 +130,26 @@ def run_and_print(
     finish(Outcome(results, sum(outcome.skipped for outcome in outcomes)), json=json, suites=suites)
 
 
-def draw_surfaces(suite: ResolvedSuite[ToySuite], plot: Path | None, *, quiet: bool) -> None:
-    """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing."""
+def draw_surfaces(suite: ResolvedSuite[ToySuite], target: Path, *, quiet: bool) -> None:
+    """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing.
+
+    `target` is a file, or a folder: where there are several surfaces, the one called like the file.
+    """
+    from cmbench.errors import UserError
     from cmbench.landscapes.cells import prepare
     from cmbench.report.drawing import checked_path, save
     from cmbench.report.path_figures import surface_map
 
-    settings = prepare(suite)[0].settings
-    cells = [(surface, s) for surface in settings.domains for s in (settings.sharpness or (None,))]
-    for surface, s in cells:
+    settings = suite.settings
+    domains = prepare(suite).domains
+    cells = [(surface, domain, s) for surface, domain in domains.items() for s in (settings.sharpness or (None,))]
+    for surface, (low, high), s in cells:
         name = surface.replace(":", ".") + ("" if s is None else f"_s={s:g}")
-        # One file can hold one surface: where there are several, its name is the folder's.
-        target = plot.with_suffix("") if plot and len(cells) > 1 else plot
-        file = checked_path(target or Path(f"{name}.png"), name)
+        try:
+            file = checked_path(target.with_suffix("") if len(cells) > 1 else target, name)
+        except UserError as error:
+            raise UserError(str(error).replace("--plot", "--show-surface", 1)) from None
         cell = {"surface": surface, "dim": settings.dim, "sharpness": s, "spectrum": settings.spectrum}
-        low, high = settings.domains[surface]
         title = surface if s is None else f"{surface}, s={s:g}"
         save(surface_map(view_of(cell), [low] * settings.dim, [high] * settings.dim, title), file)
         if not quiet:

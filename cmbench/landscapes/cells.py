@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -45,19 +45,33 @@ def run_suite(
 
     Everything a user can get wrong raises `UserError` before anything runs or is written.
     """
-    specs = plan_landscapes(*prepare(suite))
+    specs = prepare(suite).specs
     run = partial(run_cells, device=device)
     return execute(specs, store, in_turn(run), force=force, device=device, listener=listener, batch=_batch)
 
 
-def prepare(suite: ResolvedSuite[LandscapeSuite]) -> tuple[ResolvedSuite[LandscapeSuite], dict[str, str]]:
-    """The suite with every surface's domain filled in, and the fingerprints of surfaces that are no part of cmbench.
+@dataclass(frozen=True)
+class Prepared:
+    """A suite whose surfaces are known: their domains, filled in, and the fingerprints of those outside of cmbench."""
+
+    suite: ResolvedSuite[LandscapeSuite]
+    domains: dict[str, Interval]
+    sources: dict[str, str]
+
+    @property
+    def specs(self) -> list[RunSpec[LandscapeSettings]]:
+        """Its cells, in the order of `plan_landscapes`."""
+        return plan_landscapes(self.suite, self.sources)
+
+
+def prepare(suite: ResolvedSuite[LandscapeSuite]) -> Prepared:
+    """The suite with every surface checked.
 
     Raises `UserError` naming the suite and the key: for an unknown surface, a number of coordinates that a surface
     does not have, a parameter that is missing or belongs to no surface, a user's function that is no surface.
     """
     settings = suite.settings
-    domains: dict[str, Interval | None] = {}
+    domains: dict[str, Interval] = {}
     sources: dict[str, str] = {}
     for name, domain in settings.domains.items():
         key = "surface" if settings.surface else f"surfaces.{name}"
@@ -76,16 +90,18 @@ def prepare(suite: ResolvedSuite[LandscapeSuite]) -> tuple[ResolvedSuite[Landsca
             raise UserError(
                 f"suite {suite.name}: spectrum: {len(spectrum)} eigenvalues: accepted: dim = {settings.dim}"
             )
-        filled = domains[name] = domain or surface.domain
+        filled = domain or surface.domain
         if filled is None:
             raise UserError(
                 f"{where}: '{name}' has no customary domain: give the range of the start points, "
                 "e.g. --set domain=[-5,5]"
             )
+        domains[name] = filled
         if surface.source:
             sources[name] = surface.source
             _check_function(surface, settings.dim, filled, where)
-    return replace(suite, settings=settings.model_copy(update={"surface": None, "surfaces": domains})), sources
+    settings = settings.model_copy(update={"surface": None, "surfaces": domains})
+    return Prepared(replace(suite, settings=settings), domains, sources)
 
 
 def _check_function(surface: Surface, dim: int, domain: Interval, where: str) -> None:
