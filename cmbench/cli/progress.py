@@ -100,6 +100,12 @@ class Narrator(Listener):
             seconds = f" in {result.cost.wall_seconds:.1f} s" if result.cost else ""
             self._console.print(f"{self._labels.get(spec.id, spec.title)}: {_summary(result)}{seconds}")
 
+    def taken_over(self, spec: RunSpec, result: Result) -> None:
+        if not self._quiet:
+            self._console.print(
+                f"{escape(spec.title)}: equals {escape(result.taken_from or '')}, taken over from there"
+            )
+
     def failed(self, spec: RunSpec, details: str) -> None:
         self._stop_bar(spec)
         print(details, file=sys.stderr, end="")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
 from cmbench.errors import UserError
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
+from cmbench.experiments.files import WEIGHTS
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.settings import SharpnessSettings
@@ -65,8 +66,8 @@ def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) ->
     """The spec that measures the finished training run in `path`; raises `UserError` where there is none to measure."""
     if result.kind != "train" or result.status != "completed":
         raise UserError(f"{path}: a {result.kind} run that is {result.status}; accepted: a completed training run")
-    if not path.with_suffix(checkpoint.WEIGHTS).exists():
-        raise UserError(f"{path.with_suffix(checkpoint.WEIGHTS)}: the weights of this run are gone")
+    if not path.with_suffix(WEIGHTS).exists():
+        raise UserError(f"{path.with_suffix(WEIGHTS)}: the weights of this run are gone")
     return RunSpec(
         kind="sharpness",
         suite=result.suite,
@@ -114,7 +115,7 @@ def measure(
     began = time.perf_counter()
     settings = spec.settings
     model = workload.model()
-    model.load_state_dict(checkpoint.load(path.with_suffix(checkpoint.WEIGHTS))["model"])
+    model.load_state_dict(checkpoint.load(path.with_suffix(WEIGHTS))["model"])
     model = model.to(device).eval()
     hessian, batches = loss_hessian(model, workload.tasks[-1], settings.batch_size, settings.batches)
     found = top_eigenvalue(

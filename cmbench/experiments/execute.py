@@ -92,6 +92,9 @@ class Listener:
     def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
         """A result was written."""
 
+    def taken_over(self, spec: RunSpec, result: Result) -> None:
+        """The result of an equal run was kept for `spec` too; `result.taken_from` says which."""
+
     def failed(self, spec: RunSpec, details: str) -> None:
         """A run raised; `details` is the traceback. Its result is written all the same."""
 
@@ -123,29 +126,42 @@ def execute(
 
     Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
     plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
-    curves that its telemetry asks for. A finished result is replaced by a finished one only.
+    curves that its telemetry asks for. A finished result is replaced by a finished one only. Of specs that differ in
+    nothing but their label, one is run, and its result is kept for each.
     """
     listener = listener or Listener()
-    results: dict[str, Result] = {}
-    todo = []
+    results: dict[Path, Result] = {}
+    todo: list[RunSpec[Settings]] = []
+    twins: dict[str, list[RunSpec[Settings]]] = {}
     for spec in specs:
         found = None if force else store.find(spec)
         if found and found.finished and spec.is_answered_by(found):
-            results[spec.id] = found
+            results[store.path(spec)] = found
             listener.skipped(spec, found)
+        elif spec.id in twins:
+            twins[spec.id].append(spec)
         else:
             todo.append(spec)
+            twins[spec.id] = []
     listener.planned(todo)
     skipped = len(results)
     for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener):
         for spec, measurement in zip(attempt.specs, attempt.measurements, strict=True):
             result = _result(spec, measurement, device)
-            results[spec.id] = result
-            path = store.path(spec)
-            if result.finished or not ((before := store.find(spec)) and before.finished):
-                path = store.save(spec, result)
-            listener.ended(spec, result, path)
-    return Outcome([results[spec.id] for spec in specs], skipped)
+            results[store.path(spec)] = result
+            if _replaces(result, store.find(spec)):
+                store.save(spec, result)
+            listener.ended(spec, result, store.path(spec))
+            for twin in twins[spec.id]:
+                own = results[store.path(twin)] = result.taken_over(twin.suite, twin.optimizer)
+                if _replaces(result, store.find(twin)):
+                    store.take_over(twin, own, store.path(spec))
+                listener.taken_over(twin, own)
+    return Outcome([results[store.path(spec)] for spec in specs], skipped)
+
+
+def _replaces(new: Result, old: Result | None) -> bool:
+    return new.finished or old is None or not old.finished
 
 
 def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:

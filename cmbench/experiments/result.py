@@ -69,7 +69,14 @@ class Result(_Record):
     curves: dict[str, list[Any]] = {}
     cost: Cost | None = None
     environment: dict[str, Any] = {}
+    taken_from: str | None = None
+    """`SUITE/LABEL` of the equal run that this was taken over from, instead of being run again."""
     created: str
+
+    def taken_over(self, suite: SuiteReference, optimizer: OptimizerReference | None) -> Result:
+        """This result as that of an equal run of another suite, or of another label there."""
+        origin = self.taken_from or f"{self.suite.name}/{self.optimizer.label if self.optimizer else self.kind}"
+        return self.model_copy(update={"suite": suite, "optimizer": optimizer, "taken_from": origin})
 
     @property
     def finished(self) -> bool:

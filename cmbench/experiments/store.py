@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +12,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from cmbench.errors import UserError
+from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 
@@ -28,12 +28,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def folder_name(label: str) -> str:
-    """`label` with what a file system may refuse replaced."""
-    return re.sub(r"[^\w.=+,@-]+", "_", label).strip(".") or "_"
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
 
     Leftovers of a process killed while writing the same path are removed.
@@ -54,6 +49,17 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         raise
 
 
+def _link(source: Path, target: Path) -> None:
+    """Makes `target` the same file as `source`, or a copy of it; nothing where there is no `source`."""
+    target.unlink(missing_ok=True)
+    if not source.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        write_atomically(target, lambda file: file.write(source.read_bytes()))
+
+
 def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -70,7 +76,7 @@ class ResultStore:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
-    def path(self, spec: RunSpec, suffix: str = ".json") -> Path:
+    def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
         label = spec.optimizer.label if spec.optimizer else spec.kind
         return self.root / folder_name(spec.suite.name) / folder_name(label) / f"{spec.id}{suffix}"
@@ -87,6 +93,15 @@ class ResultStore:
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
         return path
+
+    def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
+        """Writes `result`, taken over from the one at the path `equal`, as that of `spec`, with the weights there."""
+        path = self.path(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (WEIGHTS, BEST):
+            _link(equal.with_suffix(suffix), path.with_suffix(suffix))
+        path.with_suffix(RESUME).unlink(missing_ok=True)
+        return self.save(spec, result)
 
     @staticmethod
     def read(path: Path | str) -> Result:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, overload
@@ -16,6 +16,7 @@ from typing_extensions import TypeVar
 
 from cmbench.errors import UserError, suggest, unknown
 from cmbench.experiments import yaml
+from cmbench.experiments.files import folder_name
 from cmbench.experiments.settings import (
     SUITE_TYPES,
     ConvergenceSuite,
@@ -164,6 +165,7 @@ def load_suite(
         settings = suite_type.model_validate(content)
     except ValidationError as error:
         raise UserError(_explain(error, where, suite_type, origin)) from None
+    _check_folders(content["optimizers"], where)
     optimizers = tuple(_resolve(label, entry, where, origin) for label, entry in content["optimizers"].items())
     needs_optimizers = content["kind"] in ("train", "toy", "escape-ratio")
     if needs_optimizers and not optimizers:
@@ -182,6 +184,18 @@ def _entries(optimizers: Any, where: str) -> dict[str, dict[str, Any]]:
             raise UserError(f"{where}: optimizers.{label}: {entry!r}: accepted: a mapping of hyperparameters")
         entries[str(label)] = {"name": str(label)} | (entry or {})
     return entries
+
+
+def _check_folders(labels: Iterable[str], where: str) -> None:
+    """Every label has a folder of its own for its results."""
+    folders: dict[str, str] = {}
+    for label in labels:
+        other = folders.setdefault(folder_name(label), label)
+        if other != label:
+            raise UserError(
+                f"{where}: optimizers.{label}: its results would share the folder '{folder_name(label)}' with those of "
+                f"'{other}': accepted: labels that differ in letters or digits"
+            )
 
 
 def _choose(entries: dict[str, dict], opts: Sequence[str], where: str) -> dict[str, dict]:

@@ -10,10 +10,6 @@ import torch
 from cmbench.errors import UserError
 from cmbench.experiments.store import write_atomically
 
-RESUME = ".resume.pt"
-WEIGHTS = ".pt"
-BEST = ".best.pt"
-
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Writes tensors, numbers, strings and containers of them, whole or not at all."""

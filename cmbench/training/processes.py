@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,12 +82,15 @@ def joined(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
 class SharedStore(ResultStore):
     """A store that the first process reads and writes for all: what it finds, they find."""
 
-    def __init__(self, root: Any, processes: Processes) -> None:
+    def __init__(self, root: Path, processes: Processes) -> None:
         super().__init__(root)
         self._processes = processes
 
     def find(self, spec: RunSpec) -> Result | None:
         return self._processes.told(super().find(spec) if self._processes.leads else None)
 
-    def save(self, spec: RunSpec, result: Result) -> Any:
+    def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
+        return super().take_over(spec, result, equal) if self._processes.leads else self.path(spec)
+
+    def save(self, spec: RunSpec, result: Result) -> Path:
         return super().save(spec, result) if self._processes.leads else self.path(spec)

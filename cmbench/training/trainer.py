@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmbench.experiments.execute import Measurement
+from cmbench.experiments.files import BEST, RESUME, WEIGHTS
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Status
 from cmbench.experiments.settings import CheckpointSettings, TelemetrySettings, TrainSettings
@@ -129,7 +130,7 @@ def train(
         learner.check_batches(task)
     position, carries = Position(), None
 
-    resume = files(checkpoint.RESUME)
+    resume = files(RESUME)
     if force and processes.leads:
         resume.unlink(missing_ok=True)
     if processes.told(resume.exists()):
@@ -232,7 +233,7 @@ def train(
         if position.best is None or metric.better(evaluation.metric, position.best):
             position.best, position.best_epoch = evaluation.metric, epoch + 1
             if kept.keep_best and len(tasks) == 1:
-                keep_weights(checkpoint.BEST)
+                keep_weights(BEST)
         position.evaluation_seconds += time.perf_counter() - before
         observer.epoch_done(position.step, values)
         if position.step == total_steps:
@@ -242,7 +243,7 @@ def train(
             return measurement("interrupted", error=f"interrupted at step {position.step}")
 
     position.wall_seconds = earlier + time.perf_counter() - began
-    keep_weights(checkpoint.WEIGHTS)
+    keep_weights(WEIGHTS)
     if processes.leads:
         resume.unlink(missing_ok=True)
     return measurement("completed")

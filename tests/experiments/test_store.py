@@ -86,6 +86,31 @@ def test_a_failure_is_recorded_and_the_others_still_run(tmp_path, specs):
     assert not outcome.ok
 
 
+def test_labels_with_equal_settings_are_run_once_and_each_has_its_result(tmp_path, file):
+    text = file(
+        "kind: train\ndescription: twins\nworkload: digits\nepochs: 1\nbatch_size: 64\noptimizers:\n  adam: {lr: 0.01}\n  the same: {name: adam, lr: 0.01}\n  sgd: {}\n"
+    )
+    specs = plan_training(load_suite(text, kind="train"), "data", [0])
+    store, calls = ResultStore(tmp_path), []
+
+    def run(members):
+        calls.extend(members)
+        for spec in members:
+            write_atomically(store.path(spec, ".pt"), lambda file: file.write(b"weights"))
+        return completed(members)
+
+    outcome = execute(specs, store, in_turn(run))
+    assert [spec.optimizer.label for spec in calls] == ["adam", "sgd"]
+    assert [result.optimizer.label for result in outcome.results] == ["adam", "the same", "sgd"]
+    assert [result.taken_from for result in outcome.results] == [None, "mine/adam", None]
+    twin = store.path(specs[1])
+    assert twin.parent.name == "the_same"
+    assert store.read(twin) == outcome.results[1]
+    assert twin.with_suffix(".pt").read_bytes() == b"weights"
+    assert execute(specs, store, in_turn(run)).skipped == 3
+    assert len(calls) == 2
+
+
 def test_an_interrupted_run_ends_the_plan_and_is_recorded(tmp_path, specs):
     with pytest.raises(KeyboardInterrupt):
         execute(specs, ResultStore(tmp_path), in_turn(lambda members: [Measurement("interrupted", error="at step 3")]))
