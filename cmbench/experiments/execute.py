@@ -127,7 +127,8 @@ def execute(
     Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
     plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
     curves that its telemetry asks for. A finished result is replaced by a finished one only. Of specs that differ in
-    nothing but their label, one is run, and its result is kept for each.
+    nothing but their label, one is run, and its result is kept for each. Raises `UserError` before anything runs where
+    the results cannot be written.
     """
     listener = listener or Listener()
     results: dict[Path, Result] = {}
@@ -143,6 +144,7 @@ def execute(
         else:
             todo.append(spec)
             twins[spec.id] = []
+    store.check(todo)
     listener.planned(todo)
     skipped = len(results)
     for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -84,7 +85,20 @@ class ResultStore:
     def find(self, spec: RunSpec) -> Result | None:
         """The stored result of `spec`, if there is one."""
         path = self.path(spec)
-        return self.read(path) if path.exists() else None
+        try:
+            return self.read(path) if path.exists() else None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
+
+    def check(self, specs: Sequence[RunSpec]) -> None:
+        """Makes the folders of the specs' results; raises `UserError` where nothing can be written."""
+        for folder in dict.fromkeys(self.path(spec).parent for spec in specs):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None
 
     def save(self, spec: RunSpec, result: Result) -> Path:
         """Writes `result` atomically and returns its path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
@@ -88,6 +89,16 @@ class SharedStore(ResultStore):
 
     def find(self, spec: RunSpec) -> Result | None:
         return self._processes.told(super().find(spec) if self._processes.leads else None)
+
+    def check(self, specs: Sequence[RunSpec]) -> None:
+        message = None
+        try:
+            if self._processes.leads:
+                super().check(specs)
+        except UserError as error:
+            message = str(error)
+        if message := self._processes.told(message):
+            raise UserError(message)
 
     def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
         return super().take_over(spec, result, equal) if self._processes.leads else self.path(spec)

@@ -87,10 +87,9 @@ def test_a_failure_is_recorded_and_the_others_still_run(tmp_path, specs):
 
 
 def test_labels_with_equal_settings_are_run_once_and_each_has_its_result(tmp_path, file):
-    text = file(
-        "kind: train\ndescription: twins\nworkload: digits\nepochs: 1\nbatch_size: 64\noptimizers:\n  adam: {lr: 0.01}\n  the same: {name: adam, lr: 0.01}\n  sgd: {}\n"
-    )
-    specs = plan_training(load_suite(text, kind="train"), "data", [0])
+    optimizers = "optimizers:\n  adam: {lr: 0.01}\n  the same: {name: adam, lr: 0.01}\n  sgd: {}\n"
+    suite = "kind: train\ndescription: twins\nworkload: digits\nepochs: 1\nbatch_size: 64\n" + optimizers
+    specs = plan_training(load_suite(file(suite), kind="train"), "data", [0])
     store, calls = ResultStore(tmp_path), []
 
     def run(members):
