@@ -124,7 +124,7 @@ def at_once(
                     yield attempt
             finally:
                 pool.close()
-            if waiting and not pool.begun:
+            if waiting and not pool.begun and not runner.interrupt.requested:
                 raise UserError(f"--jobs {jobs}: the processes end before they begin a run (out of memory?)")
         if waiting or interrupted:
             raise KeyboardInterrupt
