@@ -206,10 +206,10 @@ def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -
     }
     if surface.nearest_minimum is not None:
         nearest = surface.nearest_minimum(x.nan_to_num(0, 0, 0))
-        distance = (x - nearest).norm(dim=-1)
-        lowest = function(torch.tensor(surface.global_minimum(settings.dim), dtype=torch.float64).expand_as(x))
-        quantities["distance_to_minimum"] = distance
-        quantities["reached_global"] = (function(nearest) <= lowest + 1e-9) & (distance < REACH)
+        distance = quantities["distance_to_minimum"] = (x - nearest).norm(dim=-1)
+        if surface.global_minimum is not None:
+            lowest = function(torch.tensor(surface.global_minimum(settings.dim), dtype=torch.float64).expand_as(x))
+            quantities["reached_global"] = (function(nearest) <= lowest + 1e-9) & (distance < REACH)
     quantities["path_length"] = lanes.path_length
     if lanes.traces:
         quantities["cancellation"] = torch.stack([trace.cancellation for trace in lanes.traces]).mean(0)

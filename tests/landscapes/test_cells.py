@@ -172,6 +172,18 @@ def test_a_surface_without_known_minima_is_measured_without_them(tmp_path, monke
     assert list(measured.lanes) == ["loss_final", "loss_best", "sharpness", "path_length"]
 
 
+def test_a_surface_with_minima_but_no_known_global_one_is_measured_as_far_as_that_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_four.py").write_text(
+        f"{USER_FUNCTIONS}\nfrom cmbench.landscapes.surfaces import Surface\n"
+        "hole = Surface('hole', bowl, (-1, 1), nearest_minimum=torch.zeros_like)\n"
+    )
+    (measured,) = cell(tmp_path, TOY.format("mine_four:hole"), ["starts=2", "steps=3", "start_points=[[3,4],[0,1]]"])
+    assert list(measured.lanes) == ["loss_final", "loss_best", "sharpness", "distance_to_minimum", "path_length"]
+    ends = np.array(measured.curves["trajectory"])[:, -1]
+    assert measured.lanes["distance_to_minimum"] == pytest.approx(np.hypot(*ends.T), rel=1e-5)
+
+
 def test_another_surface_of_a_suite_is_chosen_with_the_domain_that_the_suite_has_for_it():
     for surface, domain in (("levy", (-10, 10)), ("ackley", None)):
         suite = load_suite("table1", sets=surface_overrides("table1", surface))
