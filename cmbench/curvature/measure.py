@@ -79,10 +79,13 @@ def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) ->
 
 
 def load_workload(result: Result, path: Path, device: torch.device, data_dir: Path | None = None) -> Workload:
-    """The workload of a training run on `device`; raises `UserError` when the data here is not what it was run on."""
-    workload = get_workload(result.settings["workload"], str(path), data_dir)
-    if workload.fingerprint() != result.settings["data"]:
-        raise UserError(f"{path}: was trained on other data than '{result.settings['workload']}' is here")
+    """The workload of a training run on `device`; raises `UserError` when it is another one than then."""
+    name, trained = result.settings["workload"], result.settings["data"]
+    workload = get_workload(name, str(path), data_dir)
+    if (here := workload.identity()) != trained:
+        versions = {text.partition(".")[2] for text in (here, trained)}
+        what = "by another version of the code" if len(versions) > 1 else "on other data"
+        raise UserError(f"{path}: was trained {what} than '{name}' is here: {trained}: accepted: {here}")
     workload.load(device)
     return workload
 

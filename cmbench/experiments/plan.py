@@ -46,7 +46,7 @@ class RunSpec(Frozen, Generic[Settings]):
     seed: int
     settings: SerializeAsAny[Settings]
     data: str | None = None
-    """Fingerprint of the data set."""
+    """Identity of the workload or surface: the fingerprint of its data or file, and the version of its code."""
     checkpoint: CheckpointSettings | None = None
     telemetry: TelemetrySettings | None = None
 
@@ -112,7 +112,7 @@ def plan_training(
 ) -> list[RunSpec[TrainSettings]]:
     """One run per optimizer and seed, seed by seed, so that an interrupted plan leaves complete comparisons.
 
-    `data` is the fingerprint of the workload's data; `seeds` replaces the suite's own.
+    `data` is the workload's identity; `seeds` replaces the suite's own.
     """
     reference, optimizers = _references(suite)
     settings = narrow(suite.settings, TrainSettings)
@@ -133,12 +133,12 @@ def plan_training(
 
 
 def plan_landscapes(
-    suite: ResolvedSuite[LandscapeSuite], sources: Mapping[str, str] | None = None
+    suite: ResolvedSuite[LandscapeSuite], identities: Mapping[str, str] | None = None
 ) -> list[RunSpec[LandscapeSettings]]:
     """One run (a cell of many lanes) per surface, optimizer and sharpness coefficient of a toy or escape-ratio suite.
 
     The coefficients come last, so that neighbours may share one tensor. Lanes are independent: the scope of every
-    norm and decision is `lane`. `sources` holds the fingerprints of surfaces that are no part of cmbench.
+    norm and decision is `lane`. `identities` holds the surfaces' identities.
     """
     reference, optimizers = _references(suite)
     target: type[LandscapeSettings] = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
@@ -149,7 +149,7 @@ def plan_landscapes(
             optimizer=_per_lane(optimizer),
             seed=suite.settings.seed,
             settings=narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
-            data=(sources or {}).get(surface),
+            data=(identities or {}).get(surface),
         )
         for surface, domain in suite.settings.domains.items()
         for optimizer in optimizers

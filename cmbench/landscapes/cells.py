@@ -52,16 +52,16 @@ def run_suite(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A suite whose surfaces are known: their domains, filled in, and the fingerprints of those outside of cmbench."""
+    """A suite whose surfaces are known: their domains, filled in, and their identities."""
 
     suite: ResolvedSuite[LandscapeSuite]
     domains: dict[str, Interval]
-    sources: dict[str, str]
+    identities: dict[str, str]
 
     @property
     def specs(self) -> list[RunSpec[LandscapeSettings]]:
         """Its cells, in the order of `plan_landscapes`."""
-        return plan_landscapes(self.suite, self.sources)
+        return plan_landscapes(self.suite, self.identities)
 
 
 def prepare(suite: ResolvedSuite[LandscapeSuite]) -> Prepared:
@@ -72,7 +72,7 @@ def prepare(suite: ResolvedSuite[LandscapeSuite]) -> Prepared:
     """
     settings = suite.settings
     domains: dict[str, Interval] = {}
-    sources: dict[str, str] = {}
+    identities: dict[str, str] = {}
     for name, domain in settings.domains.items():
         key = "surface" if settings.surface else f"surfaces.{name}"
         where = f"suite {suite.name}: {key}"
@@ -97,11 +97,11 @@ def prepare(suite: ResolvedSuite[LandscapeSuite]) -> Prepared:
                 "e.g. --set domain=[-5,5]"
             )
         domains[name] = filled
+        identities[name] = surface.identity
         if surface.source:
-            sources[name] = surface.source
             _check_function(surface, settings.dim, filled, where)
     settings = settings.model_copy(update={"surface": None, "surfaces": domains})
-    return Prepared(replace(suite, settings=settings), domains, sources)
+    return Prepared(replace(suite, settings=settings), domains, identities)
 
 
 def _check_function(surface: Surface, dim: int, domain: Interval, where: str) -> None:

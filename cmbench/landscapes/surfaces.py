@@ -170,8 +170,15 @@ class Surface:
     parameters: tuple[str, ...] = ()
     global_minimum: Callable[[int], tuple[float, ...]] | None = None
     nearest_minimum: Callable[[Tensor], Tensor] | None = None
+    version: int = 1
+    """Counts the changes to the function and to what is known of it."""
     source: str = ""
-    """SHA-256 of the file that defines a user's own surface: part of the identity of runs on it."""
+    """SHA-256 of the file that defines a user's own surface."""
+
+    @property
+    def identity(self) -> str:
+        """What enters the identity of every run on it: `vVERSION`, after the hash of a file of the user's."""
+        return f"{self.source}.v{self.version}" if self.source else f"v{self.version}"
 
 
 SURFACES = {

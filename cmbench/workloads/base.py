@@ -149,11 +149,13 @@ class Task(ABC):
 class Workload(ABC):
     """A data set with its model and metric, as one task or as a stream of them. Nothing is loaded before `load`.
 
-    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places.
+    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places. `version`
+    counts the changes to what is computed: to the model, its initial weights, the batches, the loss or the metric.
     """
 
     metric: Metric
     card: Card
+    version: int
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self.data_dir = data_dir
@@ -173,7 +175,11 @@ class Workload(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of the data and of how it is split: part of the identity of every run on it."""
+        """A hash of the data and of how it is split."""
+
+    def identity(self) -> str:
+        """What enters the identity of every run on it, `FINGERPRINT.vVERSION`."""
+        return f"{self.fingerprint()}.v{self.version}"
 
     @abstractmethod
     def load(self, device: torch.device) -> None:

@@ -27,6 +27,7 @@ class CIFAR(ImageClassification, SingleTask):
     Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.
     """
 
+    version = 1
     name: str
     folder: str
     files: ClassVar[dict[str, str]]

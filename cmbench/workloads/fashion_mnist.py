@@ -26,6 +26,7 @@ class FashionMNIST(ImageClassification, SingleTask):
     `dataset-fashion-mnist`.
     """
 
+    version = 1
     card = Card(
         data="Fashion-MNIST: 50,000 + 10,000 of its 60,000 training images",
         source="https://github.com/zalandoresearch/fashion-mnist (torchvision; Debian: dataset-fashion-mnist)",

@@ -58,6 +58,7 @@ class FiveDatasetsOnline(Stream):
     CIFAR-10, MNIST and Fashion-MNIST, a fifth of SVHN and notMNIST. Their test images are left alone.
     """
 
+    version = 1
     ways = 10
     task = SmallPictures
     parts = (

@@ -30,6 +30,7 @@ class ImageNet(Classification, SingleTask):
     images are central crops. The official validation set is the validation set.
     """
 
+    version = 1
     card = Card(
         data="ImageNet-1k: 1,281,167 + 50,000 photographs",
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",

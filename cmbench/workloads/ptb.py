@@ -22,6 +22,7 @@ _CONVERTED = "refs/convert/parquet"
 class PTB(LanguageModelling):
     """929,589 tokens to train on and 73,760 to validate on; the test text is checked and left alone."""
 
+    version = 1
     card = Card(
         data="Penn Treebank: 929,589 + 73,760 tokens, 10,000 words",
         source=f"ptb.train.txt, ptb.valid.txt, ptb.test.txt (hub: {HUB})",

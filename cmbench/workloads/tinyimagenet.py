@@ -51,6 +51,7 @@ class TinyImageNetOnline(Stream):
     whenever they are loaded, which takes about 20 s on two cores.
     """
 
+    version = 1
     ways = 5
     task = Photographs
     url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"

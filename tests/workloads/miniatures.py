@@ -126,6 +126,18 @@ def tinyimagenet_hub(root, folder):
         parquet.write_table(table, data / f"{split}-00000-of-00001-1359597a978bc4fa.parquet")
 
 
+def photographs(folder):
+    """An ImageFolder tree of two classes, in JPEG of several sizes, one of them grey."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2)):
+        for name in ("n01440764", "n01443537"):
+            (folder / "imagenet" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = draw.integers(0, 256, (250 + 40 * i, 300, 3), np.uint8)
+                image = Image.fromarray(pixels).convert("L" if i == 1 else "RGB")
+                image.save(folder / "imagenet" / split / name / f"{i}.JPEG")
+
+
 def streams(folder, counts, images):
     """All of TinyImageNet and of the five data sets: so many pictures of each class, and so many of CIFAR-10."""
     cifar(folder, "cifar10", images)
