@@ -44,6 +44,7 @@ def measure_runs(
         raise UserError(f"{paths[0]}: measurements alone are given; accepted: results of completed training runs")
     planned = [(path, result, plan_measurement(path, result, settings)) for path, result in runs]
     workloads: dict[str, Workload] = {}
+    stores: dict[Path, ResultStore] = {}
     results, skipped = [], 0
     for path, result, spec in planned:
 
@@ -55,7 +56,8 @@ def measure_runs(
                 workloads[name] = load_workload(result, path, device, data_dir)
             return [measure(spec, path, workloads[name], device, product_done)]
 
-        store = ResultStore(path.resolve().parents[2])
+        root = path.resolve().parents[2]
+        store = stores.setdefault(root, ResultStore(root))
         outcome = execute([spec], store, in_turn(run), force=force, device=str(device), listener=listener)
         results += outcome.results
         skipped += outcome.skipped

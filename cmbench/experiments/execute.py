@@ -15,7 +15,7 @@ from cmbench.experiments.environment import environment
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result, Status
 from cmbench.experiments.settings import Frozen
-from cmbench.experiments.store import ResultStore
+from cmbench.experiments.store import ResultStore, Stored
 
 Settings = TypeVar("Settings", bound=Frozen)
 
@@ -127,25 +127,31 @@ def execute(
     Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
     plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
     curves that its telemetry asks for. A finished result is replaced by a finished one only. Of specs that differ in
-    nothing but their label, one is run, and its result is kept for each. Raises `UserError` before anything runs where
+    nothing but their label, one is run, and its result is kept for each; so is one that another suite has finished,
+    with its weights. Raises `UserError` before anything runs where
     the results cannot be written.
     """
     listener = listener or Listener()
     results: dict[Path, Result] = {}
     todo: list[RunSpec[Settings]] = []
     twins: dict[str, list[RunSpec[Settings]]] = {}
+    elsewhere: list[tuple[RunSpec[Settings], Stored]] = []
     for spec in specs:
         found = None if force else store.find(spec)
-        if found and found.finished and spec.is_answered_by(found):
+        if found and spec.is_finished_by(found):
             results[store.path(spec)] = found
             listener.skipped(spec, found)
         elif spec.id in twins:
             twins[spec.id].append(spec)
+        elif not force and (equal := store.find_equal(spec)):
+            elsewhere.append((spec, equal))
         else:
             todo.append(spec)
             twins[spec.id] = []
-    store.check(todo)
+    store.check([*todo, *(spec for spec, _ in elsewhere)])
     listener.planned(todo)
+    for spec, equal in elsewhere:
+        results[store.path(spec)] = _take_over(spec, equal, store, listener)
     skipped = len(results)
     for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener):
         for spec, measurement in zip(attempt.specs, attempt.measurements, strict=True):
@@ -155,15 +161,20 @@ def execute(
                 store.save(spec, result)
             listener.ended(spec, result, store.path(spec))
             for twin in twins[spec.id]:
-                own = results[store.path(twin)] = result.taken_over(twin.suite, twin.optimizer)
-                if _replaces(result, store.find(twin)):
-                    store.take_over(twin, own, store.path(spec))
-                listener.taken_over(twin, own)
+                results[store.path(twin)] = _take_over(twin, Stored(store.path(spec), result), store, listener)
     return Outcome([results[store.path(spec)] for spec in specs], skipped)
 
 
 def _replaces(new: Result, old: Result | None) -> bool:
     return new.finished or old is None or not old.finished
+
+
+def _take_over(spec: RunSpec, equal: Stored, store: ResultStore, listener: Listener) -> Result:
+    result = equal.result.taken_over(spec.suite, spec.optimizer)
+    if _replaces(result, store.find(spec)):
+        store.take_over(spec, result, equal.path)
+    listener.taken_over(spec, result)
+    return result
 
 
 def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:

@@ -67,8 +67,10 @@ class RunSpec(Frozen, Generic[Settings]):
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def is_answered_by(self, result: Result) -> bool:
-        """Whether the finished `result` of this run also holds the curves that its telemetry asks for."""
+    def is_finished_by(self, result: Result) -> bool:
+        """Whether `result` of this run is final, and holds the curves that its telemetry asks for."""
+        if not result.finished:
+            return False
         if self.telemetry is None or result.status != "completed":
             return True
         buffered = self.telemetry.buffer and "capacity" in self.chosen_optimizer.hyperparameters

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -71,11 +72,19 @@ def _is_running(pid: int) -> bool:
     return True
 
 
+class Stored(NamedTuple):
+    """A result and the path of its file."""
+
+    path: Path
+    result: Result
+
+
 class ResultStore:
-    """The results below one folder."""
+    """The results below one folder, which is listed once: what other processes add later is found by its place only."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._places: dict[str, list[Path]] | None = None
 
     def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
@@ -89,6 +98,18 @@ class ResultStore:
             return self.read(path) if path.exists() else None
         except OSError as error:
             raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
+
+    def find_equal(self, spec: RunSpec) -> Stored | None:
+        """A finished result of the same run that was done for another suite or label, and answers `spec`."""
+        if self._places is None:
+            self._places = {}
+            for path in sorted(self.root.glob(f"*/*/*{RESULT}")):
+                self._places.setdefault(path.stem, []).append(path)
+        for path in self._places.get(spec.id, []):
+            with contextlib.suppress(UserError):  # a broken file of another suite's is not this one's concern
+                if path != self.path(spec) and spec.is_finished_by(result := self.read(path)):
+                    return Stored(path, result)
+        return None
 
     def check(self, specs: Sequence[RunSpec]) -> None:
         """Makes the folders of the specs' results; raises `UserError` where nothing can be written."""
@@ -106,6 +127,8 @@ class ResultStore:
         document = _finite(result.model_dump(by_alias=True, mode="python"))
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
+        if self._places is not None and path not in (known := self._places.setdefault(spec.id, [])):
+            known.append(path)
         return path
 
     def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:

@@ -16,7 +16,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
-from cmbench.experiments.store import ResultStore
+from cmbench.experiments.store import ResultStore, Stored
 from cmbench.workloads.base import Share
 
 
@@ -88,7 +88,12 @@ class SharedStore(ResultStore):
         self._processes = processes
 
     def find(self, spec: RunSpec) -> Result | None:
-        return self._processes.told(super().find(spec) if self._processes.leads else None)
+        found: Result | None = self._processes.told(super().find(spec) if self._processes.leads else None)
+        return found
+
+    def find_equal(self, spec: RunSpec) -> Stored | None:
+        found: Stored | None = self._processes.told(super().find_equal(spec) if self._processes.leads else None)
+        return found
 
     def check(self, specs: Sequence[RunSpec]) -> None:
         message = None
