@@ -16,7 +16,7 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 
 if TYPE_CHECKING:
-    from cmbench.training.trainer import Observer, Progress
+    from cmbench.training.observer import Observer, Progress
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -126,7 +126,7 @@ class Narrator(Listener):
 
 def watching(narrator: Narrator, spec: RunSpec) -> Observer:
     """What tells `narrator` how the run of `spec` goes on, in this process."""
-    from cmbench.training.trainer import Observer
+    from cmbench.training.observer import Observer
 
     class Watching(Observer):
         def progress(self, now: Progress) -> None:

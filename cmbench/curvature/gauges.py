@@ -11,7 +11,7 @@ from cmbench.curvature.hessian import top_eigenvalue
 from cmbench.curvature.m_sharpness import m_sharpness
 from cmbench.curvature.measure import evaluation_batches, loss_hessian, loss_of
 from cmbench.experiments.settings import TelemetrySettings
-from cmbench.training.trainer import Gauge
+from cmbench.training.observer import Gauge
 from cmbench.workloads.base import Task
 
 

@@ -24,9 +24,10 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.settings import TrainSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.training.interrupt import Interrupt
+from cmbench.training.observer import Gauge, Observer, Progress
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.tensorboard import TensorBoard
-from cmbench.training.trainer import Gauge, Observer, Progress, train
+from cmbench.training.trainer import train
 from cmbench.workloads.base import Workload
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cmbench.errors import UserError
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.store import ResultStore
-from cmbench.training.trainer import Observer, Progress
+from cmbench.training.observer import Observer, Progress
 
 
 class TensorBoard(Observer):

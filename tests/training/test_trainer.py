@@ -9,10 +9,11 @@ from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
-from cmbench.training import trainer as trainer_module
+from cmbench.training import checkpoint
 from cmbench.training.interrupt import Interrupt
+from cmbench.training.observer import Gauge, Observer
 from cmbench.training.seeding import generator, stream
-from cmbench.training.trainer import Gauge, Observer, train
+from cmbench.training.trainer import train
 from cmbench.workloads.registry import get_workload
 
 CPU = torch.device("cpu")
@@ -114,7 +115,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
         pass
 
     saves = []
-    save = trainer_module.checkpoint.save
+    save = checkpoint.save
 
     def save_then_die(path, content):
         save(path, content)
@@ -123,7 +124,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module.checkpoint, "save", save_then_die)
+        patch.setattr(checkpoint, "save", save_then_die)
         with pytest.raises(Killed):
             train(spec, workload, CPU, lambda suffix: tmp_path / f"cut{suffix}")
     resumed = train(spec, workload, CPU, lambda suffix: tmp_path / f"cut{suffix}")
@@ -290,7 +291,7 @@ def test_a_run_may_be_limited_to_a_number_of_steps(steps, workloads, files):
 
 def test_a_checkpoint_is_written_every_so_many_minutes(workloads, files, monkeypatch):
     saved = []
-    monkeypatch.setattr(trainer_module.checkpoint, "save", lambda path, content: saved.append(path.name))
+    monkeypatch.setattr(checkpoint, "save", lambda path, content: saved.append(path.name))
     sets = (
         "epochs=3",
         "schedule=constant",
