@@ -14,7 +14,7 @@ def escape_ratio(
     suite: landscapes.Suite = None,
     opt: Opt = None,
     dim: landscapes.Dim = None,
-    sharpness: landscapes.Sharpness = None,
+    sharpness: landscapes.Coefficients = None,
     capacity: Annotated[
         list[str] | None,
         typer.Option("--capacity", metavar="C,…", help="Every optimizer that has a memory, with these capacities."),

@@ -22,7 +22,7 @@ Starts = Annotated[
 Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Steps of every optimizer.")]
 Dim = Annotated[int | None, typer.Option("--dim", metavar="D", help="Number of coordinates.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Draws the start points.")]
-Sharpness = Annotated[
+Coefficients = Annotated[
     list[str] | None,
     typer.Option("--sharpness", metavar="S,…", help="Only these coefficients s of the sharp/flat function."),
 ]

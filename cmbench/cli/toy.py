@@ -23,7 +23,7 @@ def toy(
     starts: landscapes.Starts = None,
     steps: landscapes.Steps = None,
     dim: landscapes.Dim = None,
-    sharpness: landscapes.Sharpness = None,
+    sharpness: landscapes.Coefficients = None,
     seed: landscapes.Seed = None,
     trace: Annotated[
         list[str] | None,

@@ -86,7 +86,7 @@ def train(
     with (
         Interruptible() as interrupt,
         joined(device) as (processes, target),
-        Narrator(quiet=quiet or not processes.leads) as narrator,
+        Narrator(quiet=quiet or not processes.is_main_process) as narrator,
     ):
         for spec in specs:
             check_settings(spec, processes.size)
@@ -104,5 +104,5 @@ def train(
             settings = plural(len(resolved.optimizers), "setting")
             narrator.say(f"{resolved.name}: {settings} × {plural(count, 'seed')} = {plural(len(specs), 'run')}")
         outcome = execute(specs, store, engine, force=force, device=str(target), listener=narrator)
-    if processes.leads:
+    if processes.is_main_process:
         finish(outcome, json=json, suite=resolved, specs=specs)

@@ -77,7 +77,7 @@ class RunSpec(Frozen, Generic[Settings]):
         wanted = {
             "gradient_norm": self.telemetry.gradient_norm,
             "buffer_variance": buffered,
-            "sharpness": self.telemetry.sharpness_every,
+            "top_eigenvalue": self.telemetry.sharpness_every,
         }
         return all(name in result.curves for name, asked in wanted.items() if asked)
 
@@ -150,12 +150,12 @@ def plan_landscapes(
             suite=reference,
             optimizer=_per_lane(optimizer),
             seed=suite.settings.seed,
-            settings=narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
+            settings=narrow(suite.settings, target, surface=surface, domain=domain, sharpness=coefficient),
             data=(identities or {}).get(surface),
         )
         for surface, domain in suite.settings.domains.items()
         for optimizer in optimizers
-        for sharpness in (suite.settings.sharpness or (None,))
+        for coefficient in (suite.settings.sharpness or (None,))
     ]
 
 

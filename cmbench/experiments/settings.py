@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 Kind = Literal["train", "toy", "escape-ratio", "sharpness", "convergence"]
 PositiveInt = Annotated[int, Field(ge=1)]
-Sharpness = Annotated[float, Field(gt=1)]
+SharpnessCoefficient = Annotated[float, Field(gt=1)]
 Interval = tuple[float, float]
 
 
@@ -166,7 +166,7 @@ class LandscapeSettings(_Cells):
     """
 
     surface: str
-    sharpness: Sharpness | None = None
+    sharpness: SharpnessCoefficient | None = None
 
 
 class ToySettings(_ToyCells, LandscapeSettings):
@@ -176,7 +176,7 @@ class ToySettings(_ToyCells, LandscapeSettings):
 class EscapeSettings(LandscapeSettings):
     """A cell of `cmbench escape-ratio`: one sharpness coefficient of Eq. 9."""
 
-    sharpness: Sharpness
+    sharpness: SharpnessCoefficient
 
 
 class SharpnessSettings(Frozen):
@@ -238,7 +238,7 @@ class _Surfaces(_Cells, SuiteBase):
     seed: int = Field(default=0, ge=0)
     surface: str | None = None
     surfaces: dict[str, Interval | None] = {}
-    sharpness: tuple[Sharpness, ...] = ()
+    sharpness: tuple[SharpnessCoefficient, ...] = ()
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -263,7 +263,7 @@ class EscapeSuite(_Surfaces):
 
     kind: Literal["escape-ratio"]
     surface: str | None = "sharp_flat"
-    sharpness: tuple[Sharpness, ...]
+    sharpness: tuple[SharpnessCoefficient, ...]
 
 
 class SharpnessSuite(SharpnessSettings, SuiteBase):

@@ -83,7 +83,7 @@ def ackley_rosenbrock(x: Tensor) -> Tensor:
 def sharp_flat(x: Tensor, sharpness: Tensor | float) -> Tensor:
     """f_s(x) = Σ_d min(x_d², s·(x_d − 1)²), for any D and s > 1.
 
-    `sharpness` is a number, or has the shape of the leading dimensions: one coefficient for each point. Each
+    The coefficient s, `sharpness`, is a number, or has the shape of the leading dimensions: one for each point. Each
     coordinate has a flat minimum at 0 (curvature 2) and a sharp one at 1 (curvature 2s), so that there are 2^D minima,
     all of value 0; the paper names the two where every coordinate agrees. Source: the paper's Eq. 9.
     """

@@ -17,7 +17,7 @@ from cmbench.optim import create_optimizer, get_info
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
 from cmbench.training.processes import Processes
-from cmbench.training.seeding import stream
+from cmbench.training.seeding import derived_seed
 from cmbench.workloads.base import Batch, Evaluation, Task, Workload
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -55,10 +55,10 @@ class Learner:
         self._probed, self._sharded = _is_probed(spec), _is_sharded(spec, processes.size)
         check_settings(spec, processes.size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(stream(spec.seed, "weights"))
+            torch.manual_seed(derived_seed(spec.seed, "weights"))
             layout = torch.channels_last if self.settings.channels_last else torch.preserve_format
             model = workload.model().to(device=device, memory_format=layout)
-        torch.manual_seed(stream(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
+        torch.manual_seed(derived_seed(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
         if processes.size > 1 and device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         if self.settings.compile:
@@ -182,7 +182,7 @@ class Learner:
     def evaluate(self, task: Task) -> Evaluation:
         """Loss and metric on the task's validation set, by all processes together."""
         with self._autocast():
-            return task.evaluate(self.network, self.processes.share, self.processes.total)
+            return task.evaluate(self.network, self.processes.shard, self.processes.all_reduce)
 
     def weights(self) -> dict[str, Any]:
         """The whole model's state, for the first process; every process must call it."""

@@ -17,7 +17,7 @@ from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore, Stored
-from cmbench.workloads.base import Share
+from cmbench.workloads.base import Shard
 
 
 class Processes:
@@ -27,16 +27,16 @@ class Processes:
         self.rank, self.size = rank, size
 
     @property
-    def share(self) -> Share:
+    def shard(self) -> Shard:
         """What of every batch is this process's."""
-        return Share(self.rank, self.size)
+        return Shard(self.rank, self.size)
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this one writes and prints for all."""
         return self.rank == 0
 
-    def total(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """The sum of what every process gives; the same on each."""
         if self.size > 1:
             tensor = tensor.clone()
@@ -50,7 +50,7 @@ class Processes:
             dist.all_gather_object(items, item)
         return items
 
-    def told(self, item: Any) -> Any:
+    def broadcast(self, item: Any) -> Any:
         """What the first process gives."""
         return self.gather(item)[0]
 
@@ -88,25 +88,29 @@ class SharedStore(ResultStore):
         self._processes = processes
 
     def find(self, spec: RunSpec) -> Result | None:
-        found: Result | None = self._processes.told(super().find(spec) if self._processes.leads else None)
+        found: Result | None = self._processes.broadcast(
+            super().find(spec) if self._processes.is_main_process else None
+        )
         return found
 
     def find_equal(self, spec: RunSpec) -> Stored | None:
-        found: Stored | None = self._processes.told(super().find_equal(spec) if self._processes.leads else None)
+        found: Stored | None = self._processes.broadcast(
+            super().find_equal(spec) if self._processes.is_main_process else None
+        )
         return found
 
     def check(self, specs: Sequence[RunSpec]) -> None:
         message = None
         try:
-            if self._processes.leads:
+            if self._processes.is_main_process:
                 super().check(specs)
         except UserError as error:
             message = str(error)
-        if message := self._processes.told(message):
+        if message := self._processes.broadcast(message):
             raise UserError(message)
 
     def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
-        return super().take_over(spec, result, equal) if self._processes.leads else self.path(spec)
+        return super().take_over(spec, result, equal) if self._processes.is_main_process else self.path(spec)
 
     def save(self, spec: RunSpec, result: Result) -> Path:
-        return super().save(spec, result) if self._processes.leads else self.path(spec)
+        return super().save(spec, result) if self._processes.is_main_process else self.path(spec)

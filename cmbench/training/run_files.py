@@ -31,7 +31,7 @@ class RunFiles:
         Raises `UserError` for a checkpoint that this run cannot go on from.
         """
         device, processes = self._learner.device, self._processes
-        if not processes.told(self._path(RESUME).exists()):
+        if not processes.broadcast(self._path(RESUME).exists()):
             return None
         saved = checkpoint.load_to_resume(self._path(RESUME), processes.size, device)
         self._learner.load(saved["learner"])
@@ -47,17 +47,17 @@ class RunFiles:
         state = {"carries": checkpoint.moved(carries, torch.device("cpu")), "random": checkpoint.random_state(device)}
         own = self._processes.gather(state)
         content = {"learner": self._learner.state(), "processes": own, "position": asdict(position)}
-        if self._processes.leads:
+        if self._processes.is_main_process:
             content |= {"threads": torch.get_num_threads(), "device": device.type}
             checkpoint.save(self._path(RESUME), content)
 
     def keep_weights(self, suffix: str, epoch: int) -> None:
         """Writes the model's weights as they are after so many epochs."""
         weights = self._learner.weights()
-        if self._processes.leads:
+        if self._processes.is_main_process:
             checkpoint.save(self._path(suffix), {"model": weights, "run": self._run, "epoch": epoch})
 
     def forget(self) -> None:
         """Removes the checkpoint."""
-        if self._processes.leads:
+        if self._processes.is_main_process:
             self._path(RESUME).unlink(missing_ok=True)

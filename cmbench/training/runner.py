@@ -70,7 +70,7 @@ class Runner:
             raise KeyboardInterrupt
 
     def _train(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
-        writes = self.tensorboard and self.processes.leads
+        writes = self.tensorboard and self.processes.is_main_process
         board = TensorBoard(self.tensorboard, spec) if writes else None
         try:
             return train(

@@ -130,7 +130,7 @@ class _Run:
         task = self.tasks[which]
         learner.set_lr(settings.schedule.factor(epoch_of_task))
         order = generator(self.spec.seed, "order", epoch)
-        batches = task.batches(settings.batch_size, order, position.step_in_epoch, self.processes.share)
+        batches = task.batches(settings.batch_size, order, position.step_in_epoch, self.processes.shard)
         for batch in islice(batches, self.length.steps - position.step):
             loss, self.carries = learner.step(task, batch, self.carries)
             numbers = [loss, learner.gradient_norm()] if self.telemetry.gradient_norm else [loss]

@@ -46,7 +46,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """The part of every batch that falls to process `rank` of `size`."""
 
     rank: int = 0
@@ -57,7 +57,7 @@ class Share:
         return items if self.size == 1 else items.tensor_split(self.size, dim)[self.rank]
 
 
-WHOLE = Share()
+WHOLE = Shard()
 
 
 class Batch(NamedTuple):
@@ -107,17 +107,17 @@ class Task(ABC):
 
     @abstractmethod
     def batches(
-        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+        self, batch_size: int, order: torch.Generator, start: int = 0, shard: Shard = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         """The batches of one epoch in the order that `order` gives, from batch number `start` on.
 
-        `batch_size` counts the examples of all processes, of which this one gets its `share`. The random changes that
+        `batch_size` counts the examples of all processes, of which this one gets its `shard`. The random changes that
         some workloads make to their training examples are left out unless `augment`.
         """
 
     @abstractmethod
-    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
-        """This process's share of the validation set, in order."""
+    def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
+        """This process's shard of the validation set, in order."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
@@ -129,20 +129,20 @@ class Task(ABC):
 
     @torch.no_grad()
     def evaluate(
-        self, model: nn.Module, share: Share = WHOLE, total: Callable[[Tensor], Tensor] = lambda sums: sums
+        self, model: nn.Module, shard: Shard = WHOLE, all_reduce: Callable[[Tensor], Tensor] = lambda sums: sums
     ) -> Evaluation:
         """Loss and metric on the validation set, in evaluation mode and without gradients.
 
-        `total` adds up what the processes, each with its `share`, have found.
+        `all_reduce` adds up what the processes, each with its `shard`, have found.
         """
         model.eval()
         sums: Any = 0
         count, carry = 0, None
-        for batch in self.valid_batches(share):
+        for batch in self.valid_batches(shard):
             scores, carry = self.score(model, batch, carry)
             sums, count = sums + scores, count + batch.whole
         model.train()
-        loss, correct = (total(sums) / count).tolist()
+        loss, correct = (all_reduce(sums) / count).tolist()
         return Evaluation(loss, self.metric.value(loss, correct))
 
 

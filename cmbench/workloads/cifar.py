@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.errors import UserError
-from cmbench.workloads import array_pickle, places
+from cmbench.workloads import array_pickle, data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, standardised, stratified_split
@@ -39,7 +39,7 @@ class CIFAR(ImageClassification, SingleTask):
     deviation: tuple[float, float, float]
 
     def _folder(self) -> Path | None:
-        return places.find(tuple(self.files), (self.folder,), self.data_dir)
+        return data_locations.find(tuple(self.files), (self.folder,), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -48,8 +48,8 @@ class CIFAR(ImageClassification, SingleTask):
         """The training images, (N, 3, 32, 32) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()
         if folder is None:
-            raise places.missing(self.name, self.data_dir)
-        contents = [places.verified(folder / name, md5) for name, md5 in self.files.items()]
+            raise data_locations.missing(self.name, self.data_dir)
+        contents = [data_locations.verified(folder / name, md5) for name, md5 in self.files.items()]
         try:
             batches = [array_pickle.loads(content) for content in contents]
             images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
@@ -92,7 +92,7 @@ class CIFAR(ImageClassification, SingleTask):
     def prepare(self) -> None:
         import torchvision
 
-        getattr(torchvision.datasets, self.name.upper())(places.home(self.data_dir), download=True)
+        getattr(torchvision.datasets, self.name.upper())(data_locations.home(self.data_dir), download=True)
 
 
 class CIFAR10(CIFAR):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
-from cmbench.workloads.base import WHOLE, Batch, Card, Share, SingleTask, digest
+from cmbench.workloads import data_locations
+from cmbench.workloads.base import WHOLE, Batch, Card, Shard, SingleTask, digest
 from cmbench.workloads.images import Classification
 
 CLASSES = 1000
@@ -39,9 +39,9 @@ class ImageNet(Classification, SingleTask):
     )
 
     def _folder(self) -> Path | None:
-        home = places.home(self.data_dir)
+        home = data_locations.home(self.data_dir)
         for folder in (home, home / "imagenet", home / "ILSVRC" / "Data" / "CLS-LOC", home / "imagenet-1k"):
-            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or places.parquet(folder, "train"):
+            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or data_locations.parquet(folder, "train"):
                 return folder
         return None
 
@@ -51,19 +51,20 @@ class ImageNet(Classification, SingleTask):
     def _found(self) -> Path:
         folder = self._folder()
         if folder is None:
+            home = data_locations.home(self.data_dir)
             raise UserError(
-                f"workload imagenet: its data is not in {places.home(self.data_dir)} (--data-dir, {places.VARIABLE})\n"
+                f"workload imagenet: its data is not in {home} (--data-dir, {data_locations.VARIABLE})\n"
                 "  put there a folder imagenet/ with train/ and val/, one folder per class in each;\n"
                 "  or accept its terms on the hub and run\n"
                 "  hf download ILSVRC/imagenet-1k --repo-type dataset --include 'data/*' "
-                f"--local-dir {places.home(self.data_dir) / 'imagenet-1k'}"
+                f"--local-dir {home / 'imagenet-1k'}"
             )
         return folder
 
     def fingerprint(self) -> str:
         """Of names and sizes, not of 150 GB: every class with its number of files, or every parquet file's size."""
         folder = self._found()
-        files = places.parquet(folder, "train") + places.parquet(folder, "validation")
+        files = data_locations.parquet(folder, "train") + data_locations.parquet(folder, "validation")
         if files:
             return digest(*(f"{file.name} {file.stat().st_size}".encode() for file in files))
         rows = []
@@ -75,9 +76,9 @@ class ImageNet(Classification, SingleTask):
 
     def load(self, device: torch.device) -> None:
         self.device, folder = device, self._found()
-        if places.parquet(folder, "train"):
-            self.train_set: Any = _Parquet(places.parquet(folder, "train"), augment=True)
-            self.valid_set: Any = _Parquet(places.parquet(folder, "validation"), augment=False)
+        if data_locations.parquet(folder, "train"):
+            self.train_set: Any = _Parquet(data_locations.parquet(folder, "train"), augment=True)
+            self.valid_set: Any = _Parquet(data_locations.parquet(folder, "validation"), augment=False)
         else:
             self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
             if odd := sorted({*self.train_set.tree.classes} ^ {*self.valid_set.tree.classes}):
@@ -95,19 +96,19 @@ class ImageNet(Classification, SingleTask):
         return len(self.train_set)
 
     def batches(
-        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+        self, batch_size: int, order: torch.Generator, start: int = 0, shard: Shard = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         permutation = torch.randperm(self.examples, generator=order)
         # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
         self.train_set.seed = int(torch.randint(2**62, (), generator=order))
         self.train_set.augment = augment
-        yield from self._read(self.train_set, permutation.split(batch_size)[start:], share)
+        yield from self._read(self.train_set, permutation.split(batch_size)[start:], shard)
 
-    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
-        yield from self._read(self.valid_set, torch.arange(len(self.valid_set)).split(EVALUATION_BATCH), share)
+    def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
+        yield from self._read(self.valid_set, torch.arange(len(self.valid_set)).split(EVALUATION_BATCH), shard)
 
-    def _read(self, images: Dataset, batches: Sequence[Tensor], share: Share) -> Iterator[Batch]:
-        numbers = [share.of(batch).tolist() for batch in batches]
+    def _read(self, images: Dataset, batches: Sequence[Tensor], shard: Shard) -> Iterator[Batch]:
+        numbers = [shard.of(batch).tolist() for batch in batches]
         # A generator of its own: a loader draws one number, which would not be drawn again after a resume.
         loader = DataLoader(images, batch_sampler=numbers, generator=torch.Generator(), **self._options)
         for batch, (pixels, labels) in zip(batches, loader, strict=True):

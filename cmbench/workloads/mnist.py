@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.fashion_mnist import IMAGES, LABELS, read_images
 
 
@@ -20,8 +20,8 @@ class MNIST:
 
     def _folder(self) -> Path | None:
         # Not in the folder itself: Fashion-MNIST's files have the same names.
-        folders = (places.home(self.data_dir) / sub for sub in ("MNIST/raw", "mnist"))
-        return next((folder for folder in folders if places.holds(folder, (IMAGES, LABELS))), None)
+        folders = (data_locations.home(self.data_dir) / sub for sub in ("MNIST/raw", "mnist"))
+        return next((folder for folder in folders if data_locations.holds(folder, (IMAGES, LABELS))), None)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -33,4 +33,4 @@ class MNIST:
     def prepare(self) -> None:
         from torchvision.datasets import MNIST as Download
 
-        Download(places.home(self.data_dir), download=True)
+        Download(data_locations.home(self.data_dir), download=True)

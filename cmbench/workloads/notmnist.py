@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.download import download
 
 NAME = "notMNIST_small"
@@ -33,7 +33,7 @@ class NotMNIST:
 
     def _place(self) -> Path | None:
         """The folder, or the archive."""
-        home = places.home(self.data_dir)
+        home = data_locations.home(self.data_dir)
         for folder in (home, home / "notMNIST"):
             if all((folder / NAME / letter).is_dir() for letter in LETTERS):
                 return folder / NAME
@@ -65,7 +65,7 @@ class NotMNIST:
         return np.stack(images), np.array(labels, np.int64)
 
     def prepare(self) -> None:
-        download(self.url, places.home(self.data_dir) / f"{NAME}.tar.gz")
+        download(self.url, data_locations.home(self.data_dir) / f"{NAME}.tar.gz")
 
 
 def _folder(folder: Path) -> Iterator[tuple[str, str, bytes]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.text import LanguageModelling
 
@@ -31,7 +31,7 @@ class PTB(LanguageModelling):
     )
 
     def _folder(self) -> Path | None:
-        return places.find(tuple(FILES.values()), ("ptb", "simple-examples/data"), self.data_dir)
+        return data_locations.find(tuple(FILES.values()), ("ptb", "simple-examples/data"), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -39,7 +39,7 @@ class PTB(LanguageModelling):
     def _read(self) -> dict[str, list[str]]:
         folder = self._folder()
         if folder is None:
-            raise places.missing("ptb", self.data_dir)
+            raise data_locations.missing("ptb", self.data_dir)
         texts = {split: _words(folder / name) for split, name in FILES.items()}
         for split, words in texts.items():
             if len(words) != TOKENS[split]:
@@ -68,7 +68,7 @@ class PTB(LanguageModelling):
         """Downloads the hub's parquet files and writes them as the text files that they came from."""
         from datasets import load_dataset
 
-        folder = places.home(self.data_dir) / "ptb"
+        folder = data_locations.home(self.data_dir) / "ptb"
         folder.mkdir(parents=True, exist_ok=True)
         loaded = load_dataset(HUB, revision=_CONVERTED)
         for split, name in FILES.items():

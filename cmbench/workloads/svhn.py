@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 
 FILE = "train_32x32.mat"
 
@@ -24,7 +24,7 @@ class SVHN:
         self.data_dir = data_dir
 
     def _folder(self) -> Path | None:
-        return places.find((FILE,), ("SVHN", "svhn"), self.data_dir)
+        return data_locations.find((FILE,), ("SVHN", "svhn"), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -52,6 +52,6 @@ class SVHN:
     def prepare(self) -> None:
         from torchvision.datasets import SVHN as Download
 
-        folder = places.home(self.data_dir) / "SVHN"
+        folder = data_locations.home(self.data_dir) / "SVHN"
         folder.mkdir(parents=True, exist_ok=True)
         Download(folder, split="train", download=True)

@@ -154,7 +154,7 @@ def accept_streams(monkeypatch, counts, images):
     monkeypatch.setattr(FashionMNIST, "counts", (5,) * 10)
     for source in (MNIST, SVHN, NotMNIST):
         monkeypatch.setattr(source, "counts", counts)
-    parts = tuple(dataclasses.replace(part, valid=0.2) for part in FiveDatasetsOnline.parts)
-    monkeypatch.setattr(FiveDatasetsOnline, "parts", parts)
+    members = tuple(dataclasses.replace(member, valid=0.2) for member in FiveDatasetsOnline.members)
+    monkeypatch.setattr(FiveDatasetsOnline, "members", members)
     for name, count in (("classes", 20), ("train_count", 4), ("valid_count", 2)):
         monkeypatch.setattr(TinyImageNetOnline, name, count)
