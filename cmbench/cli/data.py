@@ -65,13 +65,15 @@ def check(name: Name, data_dir: DataDir = None) -> None:
 @app.command("prepare")
 def prepare(name: Name, data_dir: DataDir = None) -> None:
     """Download a data set, unless it is here."""
+    from cmbench.cli.progress import DownloadBars
     from cmbench.errors import UserError
     from cmbench.workloads.registry import get_workload
 
     workload = get_workload(name, "data prepare", data_dir)
     if not workload.is_here():
         try:
-            workload.prepare()
+            with DownloadBars() as bars:
+                workload.prepare(bars.update)
         except Exception as error:
             # Whatever the downloading library or the network raises.
             raise UserError(f"data prepare {name}: {type(error).__name__}: {error}") from None

@@ -17,6 +17,7 @@ from cmbench.experiments.result import Result
 
 if TYPE_CHECKING:
     from cmbench.training.observer import Observer, Progress
+    from cmbench.workloads.download import Arrived
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -122,6 +123,30 @@ class Narrator(Listener):
             self._bars.stop()
             self._bars = None
             self._bar_of.clear()
+
+
+class DownloadBars:
+    """A bar for every file that is downloaded."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TransferSpeedColumn())
+        self._bars = Progress(*columns, console=Console(stderr=True))
+        self._bar_of: dict[str, Any] = {}
+
+    def __enter__(self) -> DownloadBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def update(self, arrived: Arrived) -> None:
+        """More of a file is here."""
+        if arrived.name not in self._bar_of:
+            self._bar_of[arrived.name] = self._bars.add_task(arrived.name)
+        self._bars.update(self._bar_of[arrived.name], completed=arrived.size, total=arrived.total)
 
 
 def watching(narrator: Narrator, spec: RunSpec) -> Observer:

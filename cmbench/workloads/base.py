@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cmbench.workloads.download import Report, silent
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -169,8 +171,11 @@ class Workload(ABC):
         """Whether the files of the data are on this machine; what is in them `load` finds out."""
         return True
 
-    def prepare(self) -> None:
-        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench."""
+    def prepare(self, report: Report = silent) -> None:
+        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench.
+
+        `report` hears how that goes on, where cmbench itself downloads; torchvision and `datasets` show it themselves.
+        """
         return
 
     @abstractmethod

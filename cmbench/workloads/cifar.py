@@ -13,6 +13,7 @@ from cmbench.errors import UserError
 from cmbench.workloads import array_pickle, data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, SingleTask, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, standardised, stratified_split
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class CIFAR(ImageClassification, SingleTask):
 
         return with_small_stem(resnet34(num_classes=self.classes))
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         import torchvision
 
         getattr(torchvision.datasets, self.name.upper())(data_locations.home(self.data_dir), download=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cmbench.errors import UserError
 from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, SingleTask, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -77,7 +78,7 @@ class FashionMNIST(ImageClassification, SingleTask):
             nn.Linear(32 * 7 * 7, 10),
         )
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import FashionMNIST as Download
 
         Download(data_locations.home(self.data_dir), download=True)

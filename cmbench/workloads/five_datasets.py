@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.cifar import CIFAR10, with_small_stem
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.fashion_mnist import FashionMNIST
 from cmbench.workloads.imagenet import DEVIATION, MEAN
 from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
@@ -31,7 +32,7 @@ class ImageSource(Protocol):
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes, (N, 3, 32, 32) or grey (N, 28, 28), and classes (N,); raises `UserError` for other files."""
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         """Downloads them."""
 
 
@@ -113,9 +114,9 @@ class FiveDatasetsOnline(Stream):
 
         return with_small_stem(resnet18(num_classes=self.ways * len(self.members)))
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         for member in self._missing():
-            member.source(self.data_dir).prepare()
+            member.source(self.data_dir).prepare(report)
 
 
 def as_rgb(images: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from cmbench.errors import UserError
 from cmbench.workloads import data_locations
 from cmbench.workloads.base import WHOLE, Batch, Card, Shard, SingleTask, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import Classification
 
 CLASSES = 1000
@@ -115,7 +116,7 @@ class ImageNet(Classification, SingleTask):
             inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in (pixels, labels))
             yield Batch(inputs, targets, len(batch))
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         self._found()  # its terms must be accepted by a person: there is nothing to download without
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cmbench.workloads import data_locations
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.fashion_mnist import IMAGES, LABELS, read_images
 
 
@@ -30,7 +31,7 @@ class MNIST:
         """Bytes (N, 28, 28) and classes (N,); raises `UserError` for other files."""
         return read_images(self._folder(), "MNIST", self.counts)
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import MNIST as Download
 
         Download(data_locations.home(self.data_dir), download=True)

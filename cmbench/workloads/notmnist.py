@@ -12,7 +12,7 @@ from PIL import Image
 
 from cmbench.errors import UserError
 from cmbench.workloads import data_locations
-from cmbench.workloads.download import download
+from cmbench.workloads.download import Report, download, silent
 
 NAME = "notMNIST_small"
 LETTERS = "ABCDEFGHIJ"
@@ -64,8 +64,8 @@ class NotMNIST:
             raise UserError(f"{place}: not notMNIST: images of each letter: {counts}: accepted: {list(self.counts)}")
         return np.stack(images), np.array(labels, np.int64)
 
-    def prepare(self) -> None:
-        download(self.url, data_locations.home(self.data_dir) / f"{NAME}.tar.gz")
+    def prepare(self, report: Report = silent) -> None:
+        download(self.url, data_locations.home(self.data_dir) / f"{NAME}.tar.gz", report)
 
 
 def _folder(folder: Path) -> Iterator[tuple[str, str, bytes]]:

@@ -9,6 +9,7 @@ import torch
 from cmbench.errors import UserError
 from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.text import LanguageModelling
 
 FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
@@ -64,7 +65,7 @@ class PTB(LanguageModelling):
             for split in ("train", "validation")
         )
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         """Downloads the hub's parquet files and writes them as the text files that they came from."""
         from datasets import load_dataset
 

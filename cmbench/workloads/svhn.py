@@ -8,6 +8,7 @@ import numpy as np
 
 from cmbench.errors import UserError
 from cmbench.workloads import data_locations
+from cmbench.workloads.download import Report, silent
 
 FILE = "train_32x32.mat"
 
@@ -49,7 +50,7 @@ class SVHN:
             raise UserError(f"{file}: not SVHN: {len(images):,} images of {images.shape[1:]}")
         return images, labels
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import SVHN as Download
 
         folder = data_locations.home(self.data_dir) / "SVHN"

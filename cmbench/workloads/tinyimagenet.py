@@ -19,7 +19,7 @@ from cmbench.errors import UserError
 from cmbench.workloads import data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, digest
-from cmbench.workloads.download import download, unzip
+from cmbench.workloads.download import Report, download, silent, unzip
 from cmbench.workloads.imagenet import DEVIATION, MEAN
 from cmbench.workloads.images import SPLIT_SEED, standardised
 from cmbench.workloads.stream import Split, Stream, StreamTask
@@ -138,9 +138,9 @@ class TinyImageNetOnline(Stream):
         layers += [nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.classes)]
         return nn.Sequential(*layers)
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         home = data_locations.home(self.data_dir)
-        archive = download(self.url, home / f"{NAME}.zip")
+        archive = download(self.url, home / f"{NAME}.zip", report)
         unzip(archive, home, NAME)
         archive.unlink()
 
