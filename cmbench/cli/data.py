@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
 
     from cmbench.workloads.registry import WORKLOADS, get_workload
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in WORKLOADS:
         workload = get_workload(name, data_dir=data_dir)
         card, metric = workload.card, workload.metric

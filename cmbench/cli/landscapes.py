@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +63,7 @@ def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[flo
     return list(dict.fromkeys(found))
 
 
-def view_of(settings: dict[str, Any]) -> View:
+def view_of(settings: Mapping[str, Any]) -> View:
     """The surface of a result's settings, ready to be drawn."""
     from cmbench.landscapes.numeric import as_numpy
     from cmbench.report.drawing import View
@@ -71,7 +71,7 @@ def view_of(settings: dict[str, Any]) -> View:
     return View(*as_numpy(settings))
 
 
-def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> list[Path | None]:
+def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> Sequence[Path | None]:
     """The file of each suite's figure, checked before anything runs; several figures need a folder."""
     if plot is None:
         return [None] * len(suites)

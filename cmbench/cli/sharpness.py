@@ -44,7 +44,7 @@ def sharpness(
             for path, result in ResultStore(out).results(settings.of)
             if result.kind == "train" and result.status == "completed"
         ]
-        paths = [p for p, r in completed if not opt or r.optimizer.label in opt or r.optimizer.name in opt]
+        paths = [p for p, r in completed if not opt or {r.label, r.optimizer and r.optimizer.name} & {*opt}]
         if not paths:
             raise MissingResults(f"no completed run of '{settings.of}' in {out}: cmbench train --suite {settings.of}")
 

@@ -63,7 +63,7 @@ def train(
         resolved = load_grid(suite, opts=opt or (), sets=sets)
     else:
         resolved = load_suite(suite, kind="train", opts=opt or (), sets=sets)
-    file = (suite_of_grid(resolved.name) if grid else resolved.name) + ".yaml"
+    file = f"{(suite_of_grid(resolved.name) if grid else None) or resolved.name}.yaml"
     workload = get_workload(resolved.settings.workload, f"{file}: workload", data_dir)
     specs = plan_training(resolved, workload.identity(), dict.fromkeys(seed) if seed else None)
 

@@ -71,7 +71,7 @@ def in_turn(run: Callable[[Sequence[RunSpec[Settings]]], Iterable[Measurement]])
     return engine
 
 
-def failure(members: Sequence[RunSpec], error: Exception, listener: Listener) -> list[Measurement]:
+def failure(members: Sequence[RunSpec], error: BaseException, listener: Listener) -> list[Measurement]:
     """What an exception makes of the runs that it ended; the listener hears its traceback."""
     listener.failed(members[0], "".join(traceback.format_exception(error)))
     return [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)

@@ -57,6 +57,11 @@ class RunSpec(Frozen, Generic[Settings]):
             raise ValueError(f"{self.title}: a '{self.kind}' run has no optimizer")
         return self.optimizer
 
+    @property
+    def label(self) -> str:
+        """The optimizer's label, or the kind of a run that has none."""
+        return self.optimizer.label if self.optimizer else self.kind
+
     @cached_property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of what determines the outcome."""

@@ -73,9 +73,14 @@ class Result(_Record):
     """`SUITE/LABEL` of the equal run that this was taken over from, instead of being run again."""
     created: str
 
+    @property
+    def label(self) -> str:
+        """The optimizer's label, or the kind of a run that has none."""
+        return self.optimizer.label if self.optimizer else self.kind
+
     def taken_over(self, suite: SuiteReference, optimizer: OptimizerReference | None) -> Result:
         """This result as that of an equal run of another suite, or of another label there."""
-        origin = self.taken_from or f"{self.suite.name}/{self.optimizer.label if self.optimizer else self.kind}"
+        origin = self.taken_from or f"{self.suite.name}/{self.label}"
         return self.model_copy(update={"suite": suite, "optimizer": optimizer, "taken_from": origin})
 
     @property

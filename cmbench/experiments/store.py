@@ -88,8 +88,7 @@ class ResultStore:
 
     def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
-        label = spec.optimizer.label if spec.optimizer else spec.kind
-        return self.root / folder_name(spec.suite.name) / folder_name(label) / f"{spec.id}{suffix}"
+        return self.root / folder_name(spec.suite.name) / folder_name(spec.label) / f"{spec.id}{suffix}"
 
     def find(self, spec: RunSpec) -> Result | None:
         """The stored result of `spec`, if there is one."""

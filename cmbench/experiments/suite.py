@@ -30,6 +30,8 @@ from cmbench.experiments.settings import (
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY, get_info
 
 Settings = TypeVar("Settings", bound=Suite, covariant=True, default=Suite)
+_Entries = dict[str, dict[str, Any]]
+"""An optimizer's name and hyperparameters, by label."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,10 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
             raise UserError(f"--suite {name_or_file}: no such file")
     else:
         suites = builtin_suites()
-        path = suites.get(name_or_file) or _suite_of(name_or_file, suites)
-        if path is None:
+        found = suites.get(name_or_file) or _suite_of(name_or_file, suites)
+        if found is None:
             raise unknown("suite", name_or_file, suites, "--suite")
+        path = found
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -148,7 +151,7 @@ def load_suite(
     name, path, content = read_suite(name_or_file)
     content = copy.deepcopy(content)
     where = path.name
-    suite_type = SUITE_TYPES.get(content.get("kind"))
+    suite_type = SUITE_TYPES.get(str(content.get("kind")))
     if suite_type is None:
         raise unknown("kind", str(content.get("kind")), SUITE_TYPES, where)
     if kind is not None and content["kind"] != kind:
@@ -175,7 +178,7 @@ def load_suite(
     return ResolvedSuite(name, hashlib.sha256(path.read_bytes()).hexdigest(), settings, optimizers)
 
 
-def _entries(optimizers: Any, where: str) -> dict[str, dict[str, Any]]:
+def _entries(optimizers: Any, where: str) -> _Entries:
     if not isinstance(optimizers, dict):
         raise UserError(f"{where}: optimizers: {optimizers!r}: accepted: a mapping of labels to hyperparameters")
     entries = {}
@@ -198,7 +201,7 @@ def _check_folders(labels: Iterable[str], where: str) -> None:
             )
 
 
-def _choose(entries: dict[str, dict], opts: Sequence[str], where: str) -> dict[str, dict]:
+def _choose(entries: _Entries, opts: Sequence[str], where: str) -> _Entries:
     """The entries that `--opt` picks: by label, else by name, else the registry's defaults under that name."""
     if not opts:
         return entries
@@ -307,7 +310,7 @@ def _explain(error: ValidationError, where: str, suite_type: type, origin: dict[
     return "\n".join(lines)
 
 
-def _fields_at(model: Any, loc: tuple) -> list[str]:
+def _fields_at(model: Any, loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
         annotation = model.model_fields[part].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]

@@ -16,7 +16,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_landscapes
 from cmbench.experiments.result import Cost
-from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeSuite, ToySettings
+from cmbench.experiments.settings import EscapeSettings, Interval, LandscapeSettings, LandscapeSuite, ToySettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.landscapes.escape import escaped_all, escaped_nearer
@@ -152,9 +152,14 @@ def run_cells(specs: Sequence[RunSpec[LandscapeSettings]], device: str = "cpu") 
 
 
 def cell_starts(settings: LandscapeSettings, seed: int) -> Tensor:
-    """The start points (starts, D) of a cell: those given, or uniform in the domain, from the seed."""
+    """The start points (starts, D) of a cell: those given, or uniform in the domain, from the seed.
+
+    Raises `ValueError` for settings without either, which `prepare` does not leave.
+    """
     if settings.start_points is not None:
         return torch.tensor(settings.start_points, dtype=torch.float64)
+    if settings.domain is None:
+        raise ValueError(f"{settings.surface}: neither start points nor a domain")
     return start_points(seed, settings.starts, settings.dim, settings.domain)
 
 
@@ -214,7 +219,7 @@ def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -
     if lanes.traces:
         quantities["cancellation"] = torch.stack([trace.cancellation for trace in lanes.traces]).mean(0)
     names = {name: name for name in quantities}
-    if spec.kind == "escape-ratio":
+    if isinstance(settings, EscapeSettings):
         quantities["escaped_all"] = escaped_all(x, settings.sharpness)
         quantities["escaped_nearer"] = escaped_nearer(x)
         names |= {"escaped_all": "escape_ratio_all", "escaped_nearer": "escape_ratio_nearer"}

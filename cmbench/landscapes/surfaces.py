@@ -251,7 +251,7 @@ def get_surface(name: str, where: str = "surface") -> Surface:
         sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-        source = hashlib.sha256(Path(inspect.getsourcefile(sys.modules[module_name])).read_bytes()).hexdigest()
+        source = hashlib.sha256(Path(inspect.getfile(sys.modules[module_name])).read_bytes()).hexdigest()
     except Exception as error:  # a module of the user's may raise anything
         raise UserError(f"{where}: '{name}' cannot be imported: {type(error).__name__}: {error}") from None
     if isinstance(found, Surface):

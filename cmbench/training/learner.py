@@ -56,11 +56,12 @@ class Learner:
         check_settings(spec, processes.size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derived_seed(spec.seed, "weights"))
-            layout = torch.channels_last if self.settings.channels_last else torch.preserve_format
-            model = workload.model().to(device=device, memory_format=layout)
+            model = workload.model().to(device)
+        if self.settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)
         torch.manual_seed(derived_seed(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
         if processes.size > 1 and device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch has no types
         if self.settings.compile:
             model.compile()
         self.model = self.network = model
@@ -92,7 +93,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self._hyperparameters["lr"] * factor
 
-    def _autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _DTYPES.get(self.settings.precision)
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
@@ -116,7 +117,7 @@ class Learner:
         carries = carries[: len(parts)] if carries else [None] * len(parts)
         left: list[Any] = []
 
-        def closure() -> Tensor:
+        def closure() -> Any:
             self.optimizer.zero_grad()
             total: Any = 0
             for i, (part, carry) in enumerate(zip(parts, carries, strict=True)):
@@ -126,7 +127,7 @@ class Learner:
                     # Processes are averaged, parts are added: together they give the mean over the whole batch.
                     weight = part.targets.numel() * self.processes.size / part.whole
                     loss = loss if weight == 1 else loss * weight
-                    (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+                    torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
                 total = total + loss.detach()
                 left.append(after)
             if self.scaler is None:
@@ -137,9 +138,11 @@ class Learner:
         # A probe evaluates twice; the text goes on from where it was read at θ.
         return loss, left[: len(parts)]
 
-    def _stepped(self, closure: Callable[[], Tensor]) -> Tensor:
+    def _stepped(self, closure: Callable[[], Any]) -> Tensor:
+        loss: Tensor
         if self._probed:
-            loss = self.optimizer.step(closure, scaler=self.scaler)
+            probe: Any = self.optimizer
+            loss = probe.step(closure, scaler=self.scaler)
         else:
             loss = closure()
             if self.scaler is None:
@@ -153,10 +156,11 @@ class Learner:
             self.scaler.update()
         return loss
 
-    def _without_communication(self, unless: bool) -> AbstractContextManager:
+    def _without_communication(self, unless: bool) -> AbstractContextManager[Any]:
         """Gradients stay in their process until the last part of a batch."""
-        alone = unless or not isinstance(self.network, DistributedDataParallel)
-        return nullcontext() if alone else self.network.no_sync()
+        if unless or not isinstance(self.network, DistributedDataParallel):
+            return nullcontext()
+        return self.network.no_sync()
 
     def _clip(self) -> None:
         if self.settings.clip_norm:
@@ -164,8 +168,9 @@ class Learner:
 
     def gradient_norm(self) -> Tensor:
         """‖g‖₂ of the gradient that the last step was made with (clipped, at the probe point), on the device."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        return norm.full_tensor() if self._sharded else norm
+        norm: Any = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        whole: Tensor = norm.full_tensor() if self._sharded else norm
+        return whole
 
     def buffer_stats(self) -> BufferStats | None:
         """What the buffer holds; None for an optimizer without one. Every process must call it."""
@@ -190,7 +195,9 @@ class Learner:
             return self.model.state_dict()
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-        return get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights: dict[str, Any] = get_model_state_dict(self.model, options=options)
+        return weights
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on from here; every process must call it."""

@@ -81,7 +81,7 @@ def _kill(line: Sequence[str], out: Path, after: int) -> int:
     finally:
         process.kill()
     if process.returncode:
-        raise _ended(process.returncode, process.stderr.read())
+        raise _ended(process.returncode, process.stderr.read() if process.stderr else "")
     raise UserError(f"the training ended before it could be killed after step {after}: more steps would help")
 
 
@@ -92,8 +92,10 @@ def _compare(whole: Path, cut: Path, killed_after: int) -> Proof:
     differences = [key for key in numbers[0] | numbers[1] if numbers[0].get(key) != numbers[1].get(key)]
     differences += [key for key, tensor in weights[0].items() if not torch.equal(_bits(tensor), _bits(weights[1][key]))]
     parameters = sum(tensor.numel() for tensor in weights[0].values())
-    label = f"{one.suite.name} {one.optimizer.label} seed {one.seed}"
-    return Proof(label, one.cost.steps, killed_after, len(numbers[0]), parameters, tuple(differences))
+    label = f"{one.suite.name} {one.label} seed {one.seed}"
+    return Proof(
+        label, one.cost.steps if one.cost else 0, killed_after, len(numbers[0]), parameters, tuple(differences)
+    )
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

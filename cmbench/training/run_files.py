@@ -46,7 +46,7 @@ class RunFiles:
         device = self._learner.device
         state = {"carries": checkpoint.moved(carries, torch.device("cpu")), "random": checkpoint.random_state(device)}
         own = self._processes.gather(state)
-        content = {"learner": self._learner.state(), "processes": own, "position": asdict(position)}
+        content: dict[str, Any] = {"learner": self._learner.state(), "processes": own, "position": asdict(position)}
         if self._processes.is_main_process:
             content |= {"threads": torch.get_num_threads(), "device": device.type}
             checkpoint.save(self._path(RESUME), content)

@@ -70,8 +70,7 @@ class Runner:
             raise KeyboardInterrupt
 
     def _train(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
-        writes = self.tensorboard and self.processes.is_main_process
-        board = TensorBoard(self.tensorboard, spec) if writes else None
+        board = TensorBoard(self.tensorboard, spec) if self.tensorboard and self.processes.is_main_process else None
         try:
             return train(
                 spec,
@@ -155,7 +154,7 @@ class _Pool:
     def attempts(self, interrupt: Interrupt) -> Iterator[Attempt[TrainSettings]]:
         """What becomes of the runs, as they end."""
         with _children_deaf_to_ctrl_c():
-            running: dict[Future, int] = {
+            running: dict[Future[Measurement | None], int] = {
                 self._executor.submit(_work, number, spec): number for number, spec in self._waiting.items()
             }
         while running:
@@ -172,10 +171,13 @@ class _Pool:
                     error = RuntimeError("a process of this plan died (killed, or out of memory?)")
                 if isinstance(error, UserError):
                     raise error
-                measurements = failure([spec], error, self._listener) if error else [future.result()]
-                if measurements != [None]:
+                measured = None if error else future.result()
+                if error or measured:
                     del self._waiting[number]
-                    yield Attempt([spec], measurements)
+                if error:
+                    yield Attempt([spec], failure([spec], error, self._listener))
+                elif measured:
+                    yield Attempt([spec], [measured])
 
     def _hear(self) -> None:
         while True:
@@ -224,7 +226,7 @@ class _Stop(Interrupt):
     @property
     def requested(self) -> bool:
         parent = multiprocessing.parent_process()
-        return self._signalled or self._event.is_set() or not parent.is_alive()
+        return self._signalled or self._event.is_set() or parent is None or not parent.is_alive()
 
 
 class _Messenger(Observer):
@@ -249,7 +251,8 @@ def _begin(runner: Runner, threads: int, messages: Any, stop: Any) -> None:
 
 def _follow_parent() -> None:
     """Ends this process after its parent, when the run that it is at has saved its checkpoint."""
-    multiprocessing.parent_process().join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     with _at_work:
         os._exit(130)
 

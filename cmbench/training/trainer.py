@@ -9,6 +9,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -105,6 +106,7 @@ class _Run:
         self.learner, self.files, self.processes = learner, files, processes
         self.observer, self.interrupt = observer, interrupt
         self.length = Length.of(spec.settings, workload.tasks)
+        self.carries: list[Any] | None
         self.position, self.carries = files.resume() or (Position(), None)
         self.epoch_end = EpochEnd(learner, workload.tasks, self.telemetry, gauges, self.position)
         self.readout = Readout(processes, learner.device, self.kept.every_minutes)

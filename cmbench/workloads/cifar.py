@@ -88,7 +88,8 @@ class CIFAR(ImageClassification, SingleTask):
         """torchvision's ResNet-34 with a 3×3 stem of stride 1 and without max-pooling."""
         from torchvision.models import resnet34
 
-        return with_small_stem(resnet34(num_classes=self.classes))
+        model: nn.Module = with_small_stem(resnet34(num_classes=self.classes))
+        return model
 
     def prepare(self, report: Report = silent) -> None:
         import torchvision

@@ -112,7 +112,8 @@ class FiveDatasetsOnline(Stream):
         """torchvision's ResNet-18 with a 3×3 stem of stride 1, without max-pooling, and 50 outputs."""
         from torchvision.models import resnet18
 
-        return with_small_stem(resnet18(num_classes=self.ways * len(self.members)))
+        model: nn.Module = with_small_stem(resnet18(num_classes=self.ways * len(self.members)))
+        return model
 
     def prepare(self, report: Report = silent) -> None:
         for member in self._missing():

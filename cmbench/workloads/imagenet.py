@@ -85,12 +85,13 @@ class ImageNet(Classification, SingleTask):
             if odd := sorted({*self.train_set.tree.classes} ^ {*self.valid_set.tree.classes}):
                 raise UserError(f"{folder}: train/ and val/ have different classes: {', '.join(odd[:5])}")
         workers = os.cpu_count() or 1
-        self._options = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
+        self._options: dict[str, Any] = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
 
     def model(self) -> nn.Module:
         from torchvision.models import efficientnet_b0
 
-        return efficientnet_b0(num_classes=CLASSES)
+        model: nn.Module = efficientnet_b0(num_classes=CLASSES)
+        return model
 
     @property
     def examples(self) -> int:
@@ -103,12 +104,12 @@ class ImageNet(Classification, SingleTask):
         # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
         self.train_set.seed = int(torch.randint(2**62, (), generator=order))
         self.train_set.augment = augment
-        yield from self._read(self.train_set, permutation.split(batch_size)[start:], shard)
+        yield from self._read(self.train_set, torch.split(permutation, batch_size)[start:], shard)
 
     def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
-        yield from self._read(self.valid_set, torch.arange(len(self.valid_set)).split(EVALUATION_BATCH), shard)
+        yield from self._read(self.valid_set, torch.split(torch.arange(len(self.valid_set)), EVALUATION_BATCH), shard)
 
-    def _read(self, images: Dataset, batches: Sequence[Tensor], shard: Shard) -> Iterator[Batch]:
+    def _read(self, images: Dataset[Any], batches: Sequence[Tensor], shard: Shard) -> Iterator[Batch]:
         numbers = [shard.of(batch).tolist() for batch in batches]
         # A generator of its own: a loader draws one number, which would not be drawn again after a resume.
         loader = DataLoader(images, batch_sampler=numbers, generator=torch.Generator(), **self._options)
@@ -120,7 +121,7 @@ class ImageNet(Classification, SingleTask):
         self._found()  # its terms must be accepted by a person: there is nothing to download without
 
 
-class _Images(Dataset):
+class _Images(Dataset[Any]):
     """Images as standardised tensors, cropped at random where they `augment`, else in the middle.
 
     The chances of an image depend on `seed` and its number alone.
@@ -161,7 +162,8 @@ class _Folders(_Images):
         return len(self.tree)
 
     def picture(self, i: int) -> tuple[Any, int]:
-        return self.tree[i]
+        pair: tuple[Any, int] = self.tree[i]
+        return pair
 
 
 class _Parquet(_Images):

@@ -56,7 +56,8 @@ class Classification(Task):
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """What the model says of the images, (B, classes)."""
-        return model(images)
+        logits: Tensor = model(images)
+        return logits
 
     def loss(self, model: nn.Module, batch: Batch, carry: None) -> tuple[Tensor, None]:
         return F.cross_entropy(self.logits(model, batch.inputs), batch.targets), None
@@ -104,6 +105,6 @@ class ImageClassification(Classification):
             yield Batch(self.inputs(images), self.train_labels[chosen], last - first)
 
     def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
-        pairs = zip(self.valid_images.split(VALID_BATCH), self.valid_labels.split(VALID_BATCH), strict=True)
+        pairs = zip(*(torch.split(part, VALID_BATCH) for part in (self.valid_images, self.valid_labels)), strict=True)
         for images, labels in pairs:
             yield Batch(self.inputs(shard.of(images)), shard.of(labels), len(labels))

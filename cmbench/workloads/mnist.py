@@ -29,7 +29,10 @@ class MNIST:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (N, 28, 28) and classes (N,); raises `UserError` for other files."""
-        return read_images(self._folder(), "MNIST", self.counts)
+        folder = self._folder()
+        if folder is None:
+            raise data_locations.missing("five_datasets_online", self.data_dir, parts=["MNIST"])
+        return read_images(folder, "MNIST", self.counts)
 
     def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import MNIST as Download

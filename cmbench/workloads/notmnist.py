@@ -50,6 +50,8 @@ class NotMNIST:
         Raises `UserError` for other files.
         """
         place = self._place()
+        if place is None:
+            raise data_locations.missing("five_datasets_online", self.data_dir, parts=["notMNIST"])
         images, labels = [], []
         try:
             for letter, _, content in sorted(_folder(place) if place.is_dir() else _archive(place)):
@@ -79,8 +81,9 @@ def _archive(archive: Path) -> Iterator[tuple[str, str, bytes]]:
     with tarfile.open(archive) as files:
         for member in files:
             path = PurePosixPath(member.name)
-            if member.isfile() and path.suffix == ".png" and path.parent.name in LETTERS:
-                yield path.parent.name, path.name, files.extractfile(member).read()
+            is_picture = path.suffix == ".png" and path.parent.name in LETTERS
+            if is_picture and member.isfile() and (content := files.extractfile(member)):
+                yield path.parent.name, path.name, content.read()
 
 
 def _decode(content: bytes) -> np.ndarray | None:

@@ -34,7 +34,10 @@ class SVHN:
         """Bytes (N, 3, 32, 32) and classes (N,); raises `UserError` for another file."""
         from scipy.io import loadmat
 
-        file = self._folder() / FILE
+        folder = self._folder()
+        if folder is None:
+            raise data_locations.missing("five_datasets_online", self.data_dir, parts=["SVHN"])
+        file = folder / FILE
         try:
             content = loadmat(file)
             images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))

@@ -68,7 +68,7 @@ class LanguageModelling(SingleTask):
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         logits, carry = model(batch.inputs, carry)
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
-        return loss, tuple(state.detach() for state in carry)
+        return loss, None if carry is None else (carry[0].detach(), carry[1].detach())
 
     def score(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         logits, carry = model(batch.inputs, carry)

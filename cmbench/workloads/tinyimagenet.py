@@ -154,9 +154,11 @@ class Row(NamedTuple):
 
 
 class Layout(Protocol):
-    """One of the forms that the data comes in, lying in `folder`."""
+    """One of the forms that the data comes in."""
 
-    folder: Path
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
 
     def rows(self, split: str) -> Iterator[Row]:
         """The images of `train` or `valid`, not decoded; classes are counted in the order of their WordNet numbers."""
