@@ -19,7 +19,7 @@ from itertools import groupby
 
 import torch
 
-from cmbench.experiments.plan import RunSpec, plan_landscapes
+from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.suite import load_suite
 from cmbench.landscapes.cells import cell_starts, prepare, run_cells
 from cmbench.landscapes.lanes import few_threads
@@ -53,7 +53,7 @@ def seconds_per_step(spec: RunSpec, start: torch.Tensor) -> float:
 
 def measure() -> list[dict[str, float | str]]:
     """For each optimizer of the suite: seconds of its lanes, and of its loop as extrapolated."""
-    specs = plan_landscapes(*prepare(load_suite("escape_10d")))
+    specs = prepare(load_suite("escape_10d", kind="escape-ratio")).specs
     rows = []
     for label, group in groupby(specs, key=lambda spec: spec.optimizer.label):
         members = list(group)

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmbench import report
+    from cmbench.api import Machine, run_suite
     from cmbench.report import load_results
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_results", "report"]
+__all__ = ["Machine", "__version__", "load_results", "report", "run_suite"]
 
-_LAZY = {"load_results": "cmbench.report:load_results", "report": "cmbench.report"}
+_LAZY = {
+    "Machine": "cmbench.api:Machine",
+    "load_results": "cmbench.report:load_results",
+    "report": "cmbench.report",
+    "run_suite": "cmbench.api:run_suite",
+}
 """What is imported when it is asked for: `import cmbench` loads nothing heavy."""
 
 

@@ -24,16 +24,8 @@ def convergence(
     json: Json = False,
 ) -> None:
     """Compute the best convergence rate of critical momenta by condition number, beside that of classical momentum."""
-    from cmbench.cli.finish import finish
-    from cmbench.cli.progress import Narrator
-    from cmbench.experiments.store import ResultStore
     from cmbench.experiments.suite import load_suite
-    from cmbench.landscapes.convergence import run_suite
 
     sets = [*landscapes.overrides(capacity=landscapes.numbers("--capacity", capacity)), *(set_ or ())]
     resolved = load_suite(suite, kind="convergence", sets=sets)
-    (file,) = landscapes.checked_plots(plot, [resolved])
-    with Narrator(quiet=quiet) as narrator:
-        outcome = run_suite(resolved, ResultStore(out), force=force, listener=narrator)
-    landscapes.draw_figure(outcome, resolved, file, quiet=quiet)
-    finish(outcome, json=json, suite=resolved)
+    landscapes.run_and_print([resolved], out=out, force=force, quiet=quiet, json=json, plot=plot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
 
     from cmbench.workloads.registry import WORKLOADS, get_workload
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in WORKLOADS:
         workload = get_workload(name, data_dir=data_dir)
         card, metric = workload.card, workload.metric
@@ -65,13 +65,15 @@ def check(name: Name, data_dir: DataDir = None) -> None:
 @app.command("prepare")
 def prepare(name: Name, data_dir: DataDir = None) -> None:
     """Download a data set, unless it is here."""
+    from cmbench.cli.progress import DownloadBars
     from cmbench.errors import UserError
     from cmbench.workloads.registry import get_workload
 
     workload = get_workload(name, "data prepare", data_dir)
     if not workload.is_here():
         try:
-            workload.prepare()
+            with DownloadBars() as bars:
+                workload.prepare(bars.update)
         except Exception as error:
             # Whatever the downloading library or the network raises.
             raise UserError(f"data prepare {name}: {type(error).__name__}: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,7 +66,7 @@ def doctor(
         raise typer.Exit(3)
 
 
-def _print(found: dict) -> None:
+def _print(found: dict[str, Any]) -> None:
     commit = f" ({found['git_commit'][:10]})" if found["git_commit"] else ""
     data = found["data"]
     compiler = found["compiler"] or "none: fused optimizers fall back to foreach"

@@ -14,7 +14,7 @@ def escape_ratio(
     suite: landscapes.Suite = None,
     opt: Opt = None,
     dim: landscapes.Dim = None,
-    sharpness: landscapes.Sharpness = None,
+    sharpness: landscapes.Coefficients = None,
     capacity: Annotated[
         list[str] | None,
         typer.Option("--capacity", metavar="C,…", help="Every optimizer that has a memory, with these capacities."),
@@ -34,7 +34,8 @@ def escape_ratio(
 
     Without --suite: `escape_1d` for --dim 1, else `escape_10d`.
     """
-    from cmbench.experiments.suite import load_suite
+    from cmbench.experiments.settings import LandscapeSuite
+    from cmbench.experiments.suite import ResolvedSuite, load_suite
     from cmbench.landscapes.select import with_capacities
 
     names = suite or ["escape_1d" if dim == 1 else "escape_10d"]
@@ -44,7 +45,9 @@ def escape_ratio(
         *landscapes.overrides(dim=dim, sharpness=coefficients, starts=starts, steps=steps, seed=seed),
         *(set_ or ()),
     ]
-    resolved = [load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets) for name in names]
+    resolved: list[ResolvedSuite[LandscapeSuite]] = [
+        load_suite(name, kind="escape-ratio", opts=opt or (), sets=sets) for name in names
+    ]
     if capacities:
         resolved = [with_capacities(each, capacities) for each in resolved]
     landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)

@@ -17,12 +17,11 @@ def finish(
     outcome: Outcome,
     *,
     json: bool,
-    suite: ResolvedSuite | None = None,
     suites: Sequence[ResolvedSuite] = (),
     specs: Sequence[RunSpec] | None = None,
     beside: Sequence[Result] = (),
 ) -> None:
-    """Prints the results of a plan of `suite` (or of several `suites`), in one table with those `beside` them.
+    """Prints the results of a plan of `suites`, in one table with those `beside` them.
 
     Raises `typer.Exit(3)` when a run did not complete.
     """
@@ -32,7 +31,6 @@ def finish(
     else:
         from cmbench import report
 
-        given = [suite] if suite else suites
-        print(report.render(report.tables([*beside, *outcome.results], suites=given, expected=specs)), end="")
+        print(report.render(report.tables([*beside, *outcome.results], suites=suites, expected=specs)), end="")
     if not outcome.ok:
         raise typer.Exit(3)

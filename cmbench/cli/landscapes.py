@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from cmbench.experiments.execute import Outcome
+    from cmbench.experiments.settings import ToySuite
     from cmbench.experiments.suite import ResolvedSuite
     from cmbench.report.figures.drawing import View
 
@@ -21,7 +22,7 @@ Starts = Annotated[
 Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Steps of every optimizer.")]
 Dim = Annotated[int | None, typer.Option("--dim", metavar="D", help="Number of coordinates.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Draws the start points.")]
-Sharpness = Annotated[
+Coefficients = Annotated[
     list[str] | None,
     typer.Option("--sharpness", metavar="S,…", help="Only these coefficients s of the sharp/flat function."),
 ]
@@ -62,7 +63,7 @@ def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[flo
     return list(dict.fromkeys(found))
 
 
-def view_of(settings: dict[str, Any]) -> View:
+def view_of(settings: Mapping[str, Any]) -> View:
     """The surface of a result's settings, ready to be drawn."""
     from cmbench.landscapes.numeric import as_numpy
     from cmbench.report.figures.drawing import View
@@ -70,7 +71,7 @@ def view_of(settings: dict[str, Any]) -> View:
     return View(*as_numpy(settings))
 
 
-def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> list[Path | None]:
+def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> Sequence[Path | None]:
     """The file of each suite's figure, checked before anything runs; several figures need a folder."""
     if plot is None:
         return [None] * len(suites)
@@ -105,45 +106,48 @@ def run_and_print(
     force: bool,
     quiet: bool,
     json: bool,
-    device: str,
+    device: str = "cpu",
     plot: Path | None = None,
 ) -> None:
     """Runs what is not finished, draws the figures, and prints the tables, or the results as JSON."""
+    from cmbench.api import Machine, check_suite, run_suite
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator
-    from cmbench.experiments.environment import pick_device
     from cmbench.experiments.execute import Outcome
-    from cmbench.experiments.store import ResultStore
-    from cmbench.landscapes import run_suite
-    from cmbench.landscapes.cells import prepare
 
-    target, files = pick_device(device), checked_plots(plot, suites)
+    files = checked_plots(plot, suites)
     for suite in suites:
-        prepare(suite)  # what is wrong with the last one is said before the first one runs
+        check_suite(suite)  # what is wrong with the last one is said before the first one runs
     with Narrator(quiet=quiet) as narrator:
-        store = ResultStore(out)
-        outcomes = [run_suite(suite, store, force=force, device=str(target), listener=narrator) for suite in suites]
+        outcomes = [
+            run_suite(suite, out=out, force=force, machine=Machine(device), listener=narrator) for suite in suites
+        ]
     for suite, outcome, file in zip(suites, outcomes, files, strict=True):
         draw_figure(outcome, suite, file, quiet=quiet)
     results = [result for outcome in outcomes for result in outcome.results]
     finish(Outcome(results, sum(outcome.skipped for outcome in outcomes)), json=json, suites=suites)
 
 
-def draw_surfaces(suite: ResolvedSuite, plot: Path | None, *, quiet: bool) -> None:
-    """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing."""
+def draw_surfaces(suite: ResolvedSuite[ToySuite], target: Path, *, quiet: bool) -> None:
+    """Draws every surface of a suite over its domain, once for each sharpness coefficient, and runs nothing.
+
+    `target` is a file, or a folder: where there are several surfaces, the one called like the file.
+    """
+    from cmbench.errors import UserError
     from cmbench.landscapes.cells import prepare
     from cmbench.report.figures.drawing import checked_path, save
     from cmbench.report.figures.surface import surface_map
 
-    settings = prepare(suite)[0].settings
-    cells = [(surface, s) for surface in settings.domains for s in (settings.sharpness or (None,))]
-    for surface, s in cells:
+    settings = suite.settings
+    domains = prepare(suite).domains
+    cells = [(surface, domain, s) for surface, domain in domains.items() for s in (settings.sharpness or (None,))]
+    for surface, (low, high), s in cells:
         name = surface.replace(":", ".") + ("" if s is None else f"_s={s:g}")
-        # One file can hold one surface: where there are several, its name is the folder's.
-        target = plot.with_suffix("") if plot and len(cells) > 1 else plot
-        file = checked_path(target or Path(f"{name}.png"), name)
+        try:
+            file = checked_path(target.with_suffix("") if len(cells) > 1 else target, name)
+        except UserError as error:
+            raise UserError(str(error).replace("--plot", "--show-surface", 1)) from None
         cell = {"surface": surface, "dim": settings.dim, "sharpness": s, "spectrum": settings.spectrum}
-        low, high = settings.domains[surface]
         title = surface if s is None else f"{surface}, s={s:g}"
         save(surface_map(view_of(cell), [low] * settings.dim, [high] * settings.dim, title), file)
         if not quiet:

@@ -72,7 +72,8 @@ def _print_all(chosen: Iterable[OptimizerInfo]) -> None:
     names: dict[tuple[str, str], list[str]] = {}
     for info in chosen:
         names.setdefault((info.rule.key, info.probe.key if info.probe else ""), []).append(info.name)
-    console.print(_table(("optimizer", *(f"with {memory.description}" for memory in MEMORIES.values())), names.values()))
+    memories = (f"with {memory.description}" for memory in MEMORIES.values())
+    console.print(_table(("optimizer", *memories), names.values()))
     console.print(_table(("part", "what it is"), ((part.key, part.description) for part in PARTS)))
     rows = []
     for name, hyperparameter in HYPERPARAMETERS.items():

@@ -16,7 +16,8 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 
 if TYPE_CHECKING:
-    from cmbench.training.trainer import Observer, Progress
+    from cmbench.experiments.execute import Progress
+    from cmbench.workloads.download import Arrived
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -78,8 +79,8 @@ class Narrator(Listener):
             self._bars.start()
         self._bar_of[spec.id] = self._bars.add_task(label, total=None, live="")
 
-    def progress(self, run: str, now: Progress) -> None:
-        """Live state of the training run with this id."""
+    def progress(self, spec: RunSpec, now: Progress) -> None:
+        run = spec.id
         metric = "" if now.metric is None else f" val {now.metric:.2f}"
         live = f"loss {now.loss:.4f}{metric}"
         if run in self._bar_of:
@@ -100,6 +101,12 @@ class Narrator(Listener):
             seconds = f" in {result.cost.wall_seconds:.1f} s" if result.cost else ""
             self._console.print(f"{self._labels.get(spec.id, spec.title)}: {_summary(result)}{seconds}")
 
+    def taken_over(self, spec: RunSpec, result: Result) -> None:
+        if not self._quiet:
+            self._console.print(
+                f"{escape(spec.title)}: equals {escape(result.taken_from or '')}, taken over from there"
+            )
+
     def failed(self, spec: RunSpec, details: str) -> None:
         self._stop_bar(spec)
         print(details, file=sys.stderr, end="")
@@ -118,15 +125,28 @@ class Narrator(Listener):
             self._bar_of.clear()
 
 
-def watching(narrator: Narrator, spec: RunSpec) -> Observer:
-    """What tells `narrator` how the run of `spec` goes on, in this process."""
-    from cmbench.training.trainer import Observer
+class DownloadBars:
+    """A bar for every file that is downloaded."""
 
-    class Watching(Observer):
-        def progress(self, now: Progress) -> None:
-            narrator.progress(spec.id, now)
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    return Watching()
+        columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TransferSpeedColumn())
+        self._bars = Progress(*columns, console=Console(stderr=True))
+        self._bar_of: dict[str, Any] = {}
+
+    def __enter__(self) -> DownloadBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def update(self, arrived: Arrived) -> None:
+        """More of a file is here."""
+        if arrived.name not in self._bar_of:
+            self._bar_of[arrived.name] = self._bars.add_task(arrived.name)
+        self._bars.update(self._bar_of[arrived.name], completed=arrived.size, total=arrived.total)
 
 
 def _summary(result: Result) -> str:

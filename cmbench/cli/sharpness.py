@@ -31,29 +31,18 @@ def sharpness(
 
     Each measurement is stored beside the run it belongs to, and joins its suite's table.
     """
-    from cmbench.errors import MissingResults
     from cmbench.experiments.settings import SharpnessSettings
-    from cmbench.experiments.store import ResultStore
     from cmbench.experiments.suite import load_suite
 
     settings = load_suite(suite, kind="sharpness", sets=set_ or ()).settings
-    paths = results
-    if not paths:
-        completed = [
-            (path, result)
-            for path, result in ResultStore(out).results(settings.of)
-            if result.kind == "train" and result.status == "completed"
-        ]
-        paths = [p for p, r in completed if not opt or r.optimizer.label in opt or r.optimizer.name in opt]
-        if not paths:
-            raise MissingResults(f"no completed run of '{settings.of}' in {out}: cmbench train --suite {settings.of}")
 
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator
-    from cmbench.curvature.measure import measure_runs
+    from cmbench.curvature.measure import completed_runs, measure_runs
     from cmbench.experiments.environment import pick_device
     from cmbench.experiments.plan import narrow
 
+    paths = results or completed_runs(out, settings.of, opt or ())
     with Narrator(quiet=quiet) as narrator:
         outcome, measured = measure_runs(
             paths,

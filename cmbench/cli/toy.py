@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +23,7 @@ def toy(
     starts: landscapes.Starts = None,
     steps: landscapes.Steps = None,
     dim: landscapes.Dim = None,
-    sharpness: landscapes.Sharpness = None,
+    sharpness: landscapes.Coefficients = None,
     seed: landscapes.Seed = None,
     trace: Annotated[
         list[str] | None,
@@ -35,8 +36,13 @@ def toy(
     out: Out = DEFAULT_OUT,
     plot: landscapes.Plot = None,
     show_surface: Annotated[
-        bool, typer.Option("--show-surface", help="Only draw the surface, to --plot or SURFACE.png here.")
-    ] = False,
+        Path | None,
+        typer.Option(
+            "--show-surface",
+            metavar="FILE|DIR",
+            help="Only draw the surface and run nothing: a .png, .svg or .pdf, or DIR/SURFACE.png in a folder.",
+        ),
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -45,6 +51,7 @@ def toy(
 
     Without --suite, the one named like --surface, or `surface`, which takes any.
     """
+    from cmbench.errors import UserError
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.select import surface_overrides, toy_suite
 
@@ -64,7 +71,9 @@ def toy(
         load_suite(name, kind="toy", opts=opt or (), sets=[*surface_overrides(name, surface), *sets]) for name in names
     ]
     if show_surface:
+        if plot:
+            raise UserError("--show-surface and --plot: accepted: one of them")
         for each in resolved:
-            landscapes.draw_surfaces(each, plot, quiet=quiet)
+            landscapes.draw_surfaces(each, show_surface, quiet=quiet)
         return
     landscapes.run_and_print(resolved, out=out, force=force, quiet=quiet, json=json, device=device, plot=plot)

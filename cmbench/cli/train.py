@@ -51,10 +51,8 @@ def train(
     Under `torchrun` (`torchrun --nproc-per-node 2 -m cmbench train …`) all processes train each run together.
     """
     from cmbench.errors import UserError
-    from cmbench.experiments.grid import load_grid, suite_of_grid
-    from cmbench.experiments.plan import plan_training
+    from cmbench.experiments.grid import load_grid
     from cmbench.experiments.suite import load_suite
-    from cmbench.workloads.registry import get_workload
 
     if seed and seeds:
         raise UserError("--seed and --seeds: accepted: one of them")
@@ -63,43 +61,25 @@ def train(
         resolved = load_grid(suite, opts=opt or (), sets=sets)
     else:
         resolved = load_suite(suite, kind="train", opts=opt or (), sets=sets)
-    file = (suite_of_grid(resolved.name) if grid else resolved.name) + ".yaml"
-    workload = get_workload(resolved.settings.workload, f"{file}: workload", data_dir)
-    specs = plan_training(resolved, workload.fingerprint(), dict.fromkeys(seed) if seed else None)
 
-    import torch
-
+    from cmbench.api import Machine, run_suite
     from cmbench.cli.finish import finish
-    from cmbench.cli.progress import Narrator, watching
-    from cmbench.curvature.gauges import sharpness_gauges
-    from cmbench.experiments.execute import execute, in_turn
+    from cmbench.cli.progress import Narrator
     from cmbench.report.captions import plural
-    from cmbench.training.interrupt import Interruptible
-    from cmbench.training.learner import check_settings
-    from cmbench.training.processes import SharedStore, joined
-    from cmbench.training.runner import Runner, at_once
+    from cmbench.training.processes import is_main_process
 
-    gauges = sharpness_gauges(resolved.settings.telemetry, resolved.settings.batch_size)
-    threads = threads or max(1, torch.get_num_threads() // jobs)
-    torch.set_num_threads(threads)
-    with (
-        Interruptible() as interrupt,
-        joined(device) as (processes, target),
-        Narrator(quiet=quiet or not processes.leads) as narrator,
-    ):
-        for spec in specs:
-            check_settings(spec, processes.size)
-        if jobs > 1 and processes.size > 1:
-            raise UserError("--jobs: not under torchrun, whose processes train each run together")
-        store = SharedStore(out, processes)
-        runner = Runner(workload, target, store, force, gauges, tensorboard, processes, interrupt)
-        schedule = in_turn(lambda members: [runner(spec, watching(narrator, spec)) for spec in members])
-        if jobs > 1:
-            schedule = at_once(runner, jobs, threads, narrator.progress)
+    with Narrator(quiet=quiet or not is_main_process()) as narrator:
         if grid:
-            count = len({spec.seed for spec in specs})
-            settings = plural(len(resolved.optimizers), "setting")
-            narrator.say(f"{resolved.name}: {settings} × {plural(count, 'seed')} = {plural(len(specs), 'run')}")
-        outcome = execute(specs, store, schedule, force=force, device=str(target), listener=narrator)
-    if processes.leads:
-        finish(outcome, json=json, suite=resolved, specs=specs)
+            trials, count = len(resolved.optimizers), len({*seed}) if seed else resolved.settings.seeds
+            product = f"{plural(trials, 'setting')} × {plural(count, 'seed')} = {plural(trials * count, 'run')}"
+            narrator.say(f"{resolved.name}: {product}")
+        outcome = run_suite(
+            resolved,
+            out=out,
+            seeds=list(dict.fromkeys(seed)) if seed else None,
+            force=force,
+            machine=Machine(device, jobs, threads, data_dir, tensorboard),
+            listener=narrator,
+        )
+    if is_main_process():
+        finish(outcome, json=json, suites=[resolved], specs=outcome.specs)

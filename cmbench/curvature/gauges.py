@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,19 +12,22 @@ from cmbench.curvature.hessian import top_eigenvalue
 from cmbench.curvature.m_sharpness import m_sharpness
 from cmbench.curvature.measure import evaluation_batches, loss_hessian, loss_of
 from cmbench.experiments.settings import TelemetrySettings
-from cmbench.training.trainer import Gauge
+from cmbench.training.observer import Gauge
 from cmbench.workloads.base import Task
 
 
 def sharpness_gauges(telemetry: TelemetrySettings, batch_size: int) -> dict[str, Gauge]:
-    """`sharpness` and `m_sharpness`, where `telemetry` asks for them, on the same training examples throughout.
+    """`top_eigenvalue` and `m_sharpness`, where `telemetry` asks for them, on the same training examples throughout.
 
     m is the `batch_size` of the training.
     """
     if telemetry.sharpness_every is None:
         return {}
     examples = telemetry.sharpness_examples
-    measures = {"sharpness": TopEigenvalue(examples), "m_sharpness": MSharpness(examples, batch_size)}
+    measures: dict[str, Callable[[nn.Module, Task], float]] = {
+        "top_eigenvalue": TopEigenvalue(examples),
+        "m_sharpness": MSharpness(examples, batch_size),
+    }
     return {name: Gauge(telemetry.sharpness_every, measure) for name, measure in measures.items()}
 
 

@@ -45,12 +45,12 @@ class Hessian:
 
     def matvec(self, vector: Tensor) -> Tensor:
         """H v for `vector` (n,); the result is (n,) on the same device and of the same dtype."""
-        parts = vector.to(self._params[0]).split([p.numel() for p in self._params])
+        parts = torch.split(vector.to(self._params[0]), [p.numel() for p in self._params])
         direction = [part.view_as(p) for part, p in zip(parts, self._params, strict=True)]
         total = torch.zeros(self.size, dtype=self._params[0].dtype, device=self._params[0].device)
         for batch, weight in self._batches:
             gradient = torch.autograd.grad(self._loss(self._model, batch), self._params, create_graph=True)
-            slope = sum((g * d).sum() for g, d in zip(gradient, direction, strict=True))
+            slope: Any = sum((g * d).sum() for g, d in zip(gradient, direction, strict=True))
             # A linear output layer leaves no graph behind some gradients; their second derivative is zero.
             product = torch.autograd.grad(slope, self._params, materialize_grads=True)
             total += weight * torch.cat([p.flatten() for p in product])

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
-from cmbench.errors import UserError
+from cmbench.errors import MissingResults, UserError
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
+from cmbench.experiments.files import WEIGHTS
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.settings import SharpnessSettings
@@ -36,33 +36,57 @@ def measure_runs(
 ) -> tuple[Outcome, list[Result]]:
     """Measures the training runs in the result files `paths`, each stored beside its run; returns also the runs.
 
-    Raises `UserError` before anything is measured when one of them cannot be.
+    Earlier measurements among the files, which lie where the runs lie, are passed over. Raises `UserError` before
+    anything is measured when one of the others cannot be, or when there is no other.
     """
-    measured = [ResultStore.read(path) for path in paths]
-    specs = [plan_measurement(path, result, settings) for path, result in zip(paths, measured, strict=True)]
+    runs = [(path, result) for path in paths if (result := ResultStore.read(path)).kind != "sharpness"]
+    if not runs:
+        raise UserError(f"{paths[0]}: measurements alone are given; accepted: results of completed training runs")
+    planned = [(path, result, plan_measurement(path, result, settings)) for path, result in runs]
     workloads: dict[str, Workload] = {}
+    stores: dict[Path, ResultStore] = {}
     results, skipped = [], 0
-    for path, result, spec in zip(paths, measured, specs, strict=True):
+    for path, result, spec in planned:
 
-        def run(_: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec = spec):
+        def run(
+            _: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec[SharpnessSettings] = spec
+        ) -> list[Measurement]:
             name = result.settings["workload"]
             if name not in workloads:
                 workloads[name] = load_workload(result, path, device, data_dir)
             return [measure(spec, path, workloads[name], device, product_done)]
 
-        store = ResultStore(path.resolve().parents[2])
+        root = path.resolve().parents[2]
+        store = stores.setdefault(root, ResultStore(root))
         outcome = execute([spec], store, in_turn(run), force=force, device=str(device), listener=listener)
         results += outcome.results
         skipped += outcome.skipped
-    return Outcome(results, skipped), measured
+    return Outcome(results, skipped, [spec for *_, spec in planned]), [result for _, result in runs]
 
 
-def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec:
+def completed_runs(out: Path, suite: str, opts: Sequence[str] = ()) -> list[Path]:
+    """The result files of completed training runs of `suite`, only those of `opts` (labels or names) where any is given.
+
+    Raises `MissingResults` where there are none.
+    """
+    found = [
+        path
+        for path, result in ResultStore(out).results(suite)
+        if result.kind == "train"
+        and result.status == "completed"
+        and (not opts or {result.label, result.optimizer and result.optimizer.name} & {*opts})
+    ]
+    if not found:
+        raise MissingResults(f"no completed run of '{suite}' in {out}: cmbench train --suite {suite}")
+    return found
+
+
+def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec[SharpnessSettings]:
     """The spec that measures the finished training run in `path`; raises `UserError` where there is none to measure."""
     if result.kind != "train" or result.status != "completed":
         raise UserError(f"{path}: a {result.kind} run that is {result.status}; accepted: a completed training run")
-    if not path.with_suffix(checkpoint.WEIGHTS).exists():
-        raise UserError(f"{path.with_suffix(checkpoint.WEIGHTS)}: the weights of this run are gone")
+    if not path.with_suffix(WEIGHTS).exists():
+        raise UserError(f"{path.with_suffix(WEIGHTS)}: the weights of this run are gone")
     return RunSpec(
         kind="sharpness",
         suite=result.suite,
@@ -74,10 +98,13 @@ def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) ->
 
 
 def load_workload(result: Result, path: Path, device: torch.device, data_dir: Path | None = None) -> Workload:
-    """The workload of a training run on `device`; raises `UserError` when the data here is not what it was run on."""
-    workload = get_workload(result.settings["workload"], str(path), data_dir)
-    if workload.fingerprint() != result.settings["data"]:
-        raise UserError(f"{path}: was trained on other data than '{result.settings['workload']}' is here")
+    """The workload of a training run on `device`; raises `UserError` when it is another one than then."""
+    name, trained = result.settings["workload"], result.settings["data"]
+    workload = get_workload(name, str(path), data_dir)
+    if (here := workload.identity()) != trained:
+        versions = {text.partition(".")[2] for text in (here, trained)}
+        what = "by another version of the code" if len(versions) > 1 else "on other data"
+        raise UserError(f"{path}: was trained {what} than '{name}' is here: {trained}: accepted: {here}")
     workload.load(device)
     return workload
 
@@ -100,7 +127,7 @@ def loss_hessian(model: nn.Module, task: Task, batch_size: int, batches: int | N
 
 
 def measure(
-    spec: RunSpec,
+    spec: RunSpec[SharpnessSettings],
     path: Path,
     workload: Workload,
     device: torch.device,
@@ -108,9 +135,9 @@ def measure(
 ) -> Measurement:
     """The largest eigenvalue of the Hessian of the mean training loss, in evaluation mode; of a stream's last task."""
     began = time.perf_counter()
-    settings: Any = spec.settings
+    settings = spec.settings
     model = workload.model()
-    model.load_state_dict(checkpoint.load(path.with_suffix(checkpoint.WEIGHTS))["model"])
+    model.load_state_dict(checkpoint.load(path.with_suffix(WEIGHTS))["model"])
     model = model.to(device).eval()
     hessian, batches = loss_hessian(model, workload.tasks[-1], settings.batch_size, settings.batches)
     found = top_eigenvalue(
@@ -121,7 +148,11 @@ def measure(
         steps=found.products,
         gradient_evaluations=found.products * batches * 2,
     )
-    metrics = {"top_eigenvalue": found.value, "residual": found.residual, "converged": float(found.converged)}
+    metrics: dict[str, float | None] = {
+        "top_eigenvalue": found.value,
+        "residual": found.residual,
+        "converged": float(found.converged),
+    }
     if not found.converged:
         return Measurement("failed", metrics=metrics, cost=cost, error="the eigenvalue did not converge")
     return Measurement("completed", metrics=metrics, cost=cost)

@@ -36,9 +36,9 @@ def _git_commit() -> str | None:
         return None
     try:
         commit = subprocess.run(
-            ["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
         ).stdout.strip()
-        status = ["git", "-C", root, "status", "--porcelain", "--untracked-files=no"]
+        status = ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"]
         changed = subprocess.run(status, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

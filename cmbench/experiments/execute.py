@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from cmbench.errors import UserError
 from cmbench.experiments.environment import environment
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result, Status
-from cmbench.experiments.store import ResultStore
+from cmbench.experiments.settings import Frozen
+from cmbench.experiments.store import ResultStore, Stored
+
+Settings = TypeVar("Settings", bound=Frozen)
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,26 @@ class Measurement:
     """What the runner knows better of where it ran."""
 
 
-Runner = Callable[[Sequence[RunSpec]], Iterable[Measurement]]
-"""Runs neighbouring specs together; one measurement for each."""
+@dataclass(frozen=True)
+class Attempt(Generic[Settings]):
+    """What became of specs that were run together: one measurement for each."""
 
-Attempt = tuple[Sequence[RunSpec], Sequence[Measurement]]
-Schedule = Callable[[Sequence[Sequence[RunSpec]], "Listener"], Iterator[Attempt]]
-"""Runs groups of specs in whatever order, and gives what becomes of each as soon as it has ended."""
+    specs: Sequence[RunSpec[Settings]]
+    measurements: Sequence[Measurement]
 
 
-def in_turn(run: Runner) -> Schedule:
-    """The groups one after the other, in this process."""
+class Engine(Protocol[Settings]):
+    """Runs groups of specs in whatever order, and gives what becomes of each group as soon as it has ended."""
 
-    def schedule(groups: Sequence[Sequence[RunSpec]], listener: Listener) -> Iterator[Attempt]:
+    def __call__(
+        self, groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener, /
+    ) -> Iterator[Attempt[Settings]]: ...
+
+
+def in_turn(run: Callable[[Sequence[RunSpec[Settings]]], Iterable[Measurement]]) -> Engine[Settings]:
+    """The groups one after the other, in this process; `run` gives a measurement for each spec of a group."""
+
+    def engine(groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener) -> Iterator[Attempt[Settings]]:
         for members in groups:
             for spec in members:
                 listener.started(spec)
@@ -53,17 +64,29 @@ def in_turn(run: Runner) -> Schedule:
                 raise
             except Exception as error:
                 measurements = failure(members, error, listener)
-            yield members, measurements
+            yield Attempt(members, measurements)
             if any(measurement.status == "interrupted" for measurement in measurements):
                 raise KeyboardInterrupt
 
-    return schedule
+    return engine
 
 
-def failure(members: Sequence[RunSpec], error: Exception, listener: Listener) -> list[Measurement]:
+def failure(members: Sequence[RunSpec], error: BaseException, listener: Listener) -> list[Measurement]:
     """What an exception makes of the runs that it ended; the listener hears its traceback."""
     listener.failed(members[0], "".join(traceback.format_exception(error)))
     return [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run is: steps done of all, the latest loss that was read, the last validation metric."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    loss: float
+    metric: float | None
 
 
 class Listener:
@@ -78,8 +101,14 @@ class Listener:
     def started(self, spec: RunSpec) -> None:
         """A run begins."""
 
+    def progress(self, spec: RunSpec, now: Progress) -> None:
+        """About twice a second while a training run goes on."""
+
     def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
         """A result was written."""
+
+    def taken_over(self, spec: RunSpec, result: Result) -> None:
+        """The result of an equal run was kept for `spec` too; `result.taken_from` says which."""
 
     def failed(self, spec: RunSpec, details: str) -> None:
         """A run raised; `details` is the traceback. Its result is written all the same."""
@@ -91,6 +120,7 @@ class Outcome:
 
     results: list[Result]
     skipped: int
+    specs: Sequence[RunSpec] = ()
 
     @property
     def ok(self) -> bool:
@@ -99,42 +129,68 @@ class Outcome:
 
 
 def execute(
-    specs: Sequence[RunSpec],
+    specs: Sequence[RunSpec[Settings]],
     store: ResultStore,
-    schedule: Schedule,
+    engine: Engine[Settings],
     *,
     force: bool = False,
     device: str = "cpu",
     listener: Listener | None = None,
-    batch: Callable[[RunSpec], Hashable] = lambda spec: spec.id,
+    batch: Callable[[RunSpec[Settings]], Hashable] = lambda spec: spec.id,
 ) -> Outcome:
     """Runs the specs that have no finished result in `store` (all of them with `force`) and stores their results.
 
     Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
     plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
-    curves that its telemetry asks for. A finished result is replaced by a finished one only.
+    curves that its telemetry asks for. A finished result is replaced by a finished one only. Of specs that differ in
+    nothing but their label, one is run, and its result is kept for each; so is one that another suite has finished,
+    with its weights. Raises `UserError` before anything runs where
+    the results cannot be written.
     """
     listener = listener or Listener()
-    results: dict[str, Result] = {}
-    todo = []
+    results: dict[Path, Result] = {}
+    todo: list[RunSpec[Settings]] = []
+    twins: dict[str, list[RunSpec[Settings]]] = {}
+    elsewhere: list[tuple[RunSpec[Settings], Stored]] = []
     for spec in specs:
         found = None if force else store.find(spec)
-        if found and found.finished and spec.is_answered_by(found):
-            results[spec.id] = found
+        if found and spec.is_finished_by(found):
+            results[store.path(spec)] = found
             listener.skipped(spec, found)
+        elif spec.id in twins:
+            twins[spec.id].append(spec)
+        elif not force and (equal := store.find_equal(spec)):
+            elsewhere.append((spec, equal))
         else:
             todo.append(spec)
+            twins[spec.id] = []
+    store.check([*todo, *(spec for spec, _ in elsewhere)])
     listener.planned(todo)
+    for spec, equal in elsewhere:
+        results[store.path(spec)] = _take_over(spec, equal, store, listener)
     skipped = len(results)
-    for members, measurements in schedule([list(group) for _, group in groupby(todo, key=batch)], listener):
-        for spec, measurement in zip(members, measurements, strict=True):
+    for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener):
+        for spec, measurement in zip(attempt.specs, attempt.measurements, strict=True):
             result = _result(spec, measurement, device)
-            results[spec.id] = result
-            path = store.path(spec)
-            if result.finished or not ((before := store.find(spec)) and before.finished):
-                path = store.save(spec, result)
-            listener.ended(spec, result, path)
-    return Outcome([results[spec.id] for spec in specs], skipped)
+            results[store.path(spec)] = result
+            if _replaces(result, store.find(spec)):
+                store.save(spec, result)
+            listener.ended(spec, result, store.path(spec))
+            for twin in twins[spec.id]:
+                results[store.path(twin)] = _take_over(twin, Stored(store.path(spec), result), store, listener)
+    return Outcome([results[store.path(spec)] for spec in specs], skipped, specs)
+
+
+def _replaces(new: Result, old: Result | None) -> bool:
+    return new.finished or old is None or not old.finished
+
+
+def _take_over(spec: RunSpec, equal: Stored, store: ResultStore, listener: Listener) -> Result:
+    result = equal.result.taken_over(spec.suite, spec.optimizer)
+    if _replaces(result, store.find(spec)):
+        store.take_over(spec, result, equal.path)
+    listener.taken_over(spec, result)
+    return result
 
 
 def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from cmbench.errors import UserError
+from cmbench.experiments.settings import TrainSuite
 from cmbench.experiments.suite import OptimizerSpec, ResolvedSuite, builtin_suites, load_suite
 from cmbench.experiments.text import value_text
 from cmbench.optim.registry import HYPERPARAMETERS
@@ -21,7 +22,7 @@ _SUFFIX = "_grid"
 _SETTING = re.compile(rf"(?: (?:{'|'.join(HYPERPARAMETERS)})=\S+)+$")
 
 
-def load_grid(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[str] = ()) -> ResolvedSuite:
+def load_grid(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[str] = ()) -> ResolvedSuite[TrainSuite]:
     """The grid of a training suite, with `--opt` and `--set` applied: a suite called `NAME_grid`.
 
     For each of its optimizers it has the product of the grid's hyperparameters that the optimizer has, the last one
@@ -77,5 +78,6 @@ def shipped(name: str) -> ResolvedSuite | None:
     if name in suites:
         return load_suite(name)
     stem = suite_of_grid(name)
-    has_grid = stem in suites and getattr(load_suite(stem).settings, "grid", None)
-    return load_grid(stem) if has_grid else None
+    if stem is None or stem not in suites or not getattr(load_suite(stem).settings, "grid", None):
+        return None
+    return load_grid(stem)

@@ -6,37 +6,61 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic
 
 from pydantic import SerializeAsAny
+from typing_extensions import TypeVar
 
 from cmbench.experiments.result import OptimizerReference, Result, SuiteReference
 from cmbench.experiments.settings import (
     CheckpointSettings,
     ConvergenceSettings,
+    ConvergenceSuite,
     EscapeSettings,
     EscapeSuite,
     Frozen,
     Kind,
+    LandscapeSettings,
+    LandscapeSuite,
+    Suite,
     TelemetrySettings,
     ToySettings,
     TrainSettings,
+    TrainSuite,
 )
 from cmbench.experiments.suite import ResolvedSuite
 
+Settings = TypeVar("Settings", bound=Frozen, covariant=True, default=Frozen)
+Narrow = TypeVar("Narrow", bound=Frozen)
 
-class RunSpec(Frozen):
-    """Everything that determines a run's outcome, and the suite, checkpoint and telemetry settings, which do not."""
+
+class RunSpec(Frozen, Generic[Settings]):
+    """Everything that determines a run's outcome, and the suite, checkpoint and telemetry settings, which do not.
+
+    The settings are those of its kind: a training run is a `RunSpec[TrainSettings]`.
+    """
 
     kind: Kind
     suite: SuiteReference
     optimizer: OptimizerReference | None
     seed: int
-    settings: SerializeAsAny[Frozen]
+    settings: SerializeAsAny[Settings]
     data: str | None = None
-    """Fingerprint of the data set."""
+    """Identity of the workload or surface: the fingerprint of its data or file, and the version of its code."""
     checkpoint: CheckpointSettings | None = None
     telemetry: TelemetrySettings | None = None
+
+    @property
+    def chosen_optimizer(self) -> OptimizerReference:
+        """The optimizer of a kind of run that has one; raises `ValueError` for the others."""
+        if self.optimizer is None:
+            raise ValueError(f"{self.title}: a '{self.kind}' run has no optimizer")
+        return self.optimizer
+
+    @property
+    def label(self) -> str:
+        """The optimizer's label, or the kind of a run that has none."""
+        return self.optimizer.label if self.optimizer else self.kind
 
     @cached_property
     def id(self) -> str:
@@ -48,15 +72,17 @@ class RunSpec(Frozen):
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def is_answered_by(self, result: Result) -> bool:
-        """Whether the finished `result` of this run also holds the curves that its telemetry asks for."""
+    def is_finished_by(self, result: Result) -> bool:
+        """Whether `result` of this run is final, and holds the curves that its telemetry asks for."""
+        if not result.finished:
+            return False
         if self.telemetry is None or result.status != "completed":
             return True
-        buffered = self.telemetry.buffer and "capacity" in self.optimizer.hyperparameters
+        buffered = self.telemetry.buffer and "capacity" in self.chosen_optimizer.hyperparameters
         wanted = {
             "gradient_norm": self.telemetry.gradient_norm,
             "buffer_variance": buffered,
-            "sharpness": self.telemetry.sharpness_every,
+            "top_eigenvalue": self.telemetry.sharpness_every,
         }
         return all(name in result.curves for name, asked in wanted.items() if asked)
 
@@ -77,21 +103,23 @@ class RunSpec(Frozen):
         return self.settings.document() | ({"data": self.data} if self.data else {})
 
 
-def narrow(settings: Frozen, target: type[Frozen], **overrides: Any) -> Frozen:
+def narrow(settings: Frozen, target: type[Narrow], **overrides: Any) -> Narrow:
     """The fields of `target` out of a suite that has them all, with single values in place of the suite's lists."""
     return target(**{name: overrides.get(name, getattr(settings, name, None)) for name in target.model_fields})
 
 
-def _references(suite: ResolvedSuite) -> tuple[SuiteReference, list[OptimizerReference]]:
+def _references(suite: ResolvedSuite[Suite]) -> tuple[SuiteReference, list[OptimizerReference]]:
     return SuiteReference(name=suite.name, sha256=suite.sha256), [
         OptimizerReference(name=o.name, label=o.label, hyperparameters=o.hyperparameters) for o in suite.optimizers
     ]
 
 
-def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None = None) -> list[RunSpec]:
+def plan_training(
+    suite: ResolvedSuite[TrainSuite], data: str, seeds: Iterable[int] | None = None
+) -> list[RunSpec[TrainSettings]]:
     """One run per optimizer and seed, seed by seed, so that an interrupted plan leaves complete comparisons.
 
-    `data` is the fingerprint of the workload's data; `seeds` replaces the suite's own.
+    `data` is the workload's identity; `seeds` replaces the suite's own.
     """
     reference, optimizers = _references(suite)
     settings = narrow(suite.settings, TrainSettings)
@@ -111,26 +139,28 @@ def plan_training(suite: ResolvedSuite, data: str, seeds: Iterable[int] | None =
     ]
 
 
-def plan_landscapes(suite: ResolvedSuite, sources: Mapping[str, str] | None = None) -> list[RunSpec]:
+def plan_landscapes(
+    suite: ResolvedSuite[LandscapeSuite], identities: Mapping[str, str] | None = None
+) -> list[RunSpec[LandscapeSettings]]:
     """One run (a cell of many lanes) per surface, optimizer and sharpness coefficient of a toy or escape-ratio suite.
 
     The coefficients come last, so that neighbours may share one tensor. Lanes are independent: the scope of every
-    norm and decision is `lane`. `sources` holds the fingerprints of surfaces that are no part of cmbench.
+    norm and decision is `lane`. `identities` holds the surfaces' identities.
     """
     reference, optimizers = _references(suite)
-    target = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
+    target: type[LandscapeSettings] = EscapeSettings if isinstance(suite.settings, EscapeSuite) else ToySettings
     return [
         RunSpec(
             kind=suite.settings.kind,
             suite=reference,
             optimizer=_per_lane(optimizer),
             seed=suite.settings.seed,
-            settings=narrow(suite.settings, target, surface=surface, domain=domain, sharpness=sharpness),
-            data=(sources or {}).get(surface),
+            settings=narrow(suite.settings, target, surface=surface, domain=domain, sharpness=coefficient),
+            data=(identities or {}).get(surface),
         )
         for surface, domain in suite.settings.domains.items()
         for optimizer in optimizers
-        for sharpness in (suite.settings.sharpness or (None,))
+        for coefficient in (suite.settings.sharpness or (None,))
     ]
 
 
@@ -140,7 +170,7 @@ def _per_lane(optimizer: OptimizerReference) -> OptimizerReference:
     return optimizer.model_copy(update={"hyperparameters": optimizer.hyperparameters | {"scope": "lane"}})
 
 
-def plan_convergence(suite: ResolvedSuite) -> list[RunSpec]:
+def plan_convergence(suite: ResolvedSuite[ConvergenceSuite]) -> list[RunSpec[ConvergenceSettings]]:
     """One run per capacity and momentum of a convergence suite."""
     reference, _ = _references(suite)
     return [

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cmbench.experiments.settings import Kind
 
-SCHEMA = "cmbench.result/1"
+SCHEMA: Literal["cmbench.result/1"] = "cmbench.result/1"
 Status = Literal["completed", "diverged", "failed", "interrupted"]
 
 
@@ -54,7 +54,7 @@ class Result(_Record):
     A number that is not finite is stored as null.
     """
 
-    schema_: Literal["cmbench.result/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["cmbench.result/1"] = Field(default=SCHEMA, alias="schema")
     kind: Kind
     id: str
     suite: SuiteReference
@@ -69,7 +69,19 @@ class Result(_Record):
     curves: dict[str, list[Any]] = {}
     cost: Cost | None = None
     environment: dict[str, Any] = {}
+    taken_from: str | None = None
+    """`SUITE/LABEL` of the equal run that this was taken over from, instead of being run again."""
     created: str
+
+    @property
+    def label(self) -> str:
+        """The optimizer's label, or the kind of a run that has none."""
+        return self.optimizer.label if self.optimizer else self.kind
+
+    def taken_over(self, suite: SuiteReference, optimizer: OptimizerReference | None) -> Result:
+        """This result as that of an equal run of another suite, or of another label there."""
+        origin = self.taken_from or f"{self.suite.name}/{self.label}"
+        return self.model_copy(update={"suite": suite, "optimizer": optimizer, "taken_from": origin})
 
     @property
     def finished(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
 
 Kind = Literal["train", "toy", "escape-ratio", "sharpness", "convergence"]
 PositiveInt = Annotated[int, Field(ge=1)]
-Sharpness = Annotated[float, Field(gt=1)]
+SharpnessCoefficient = Annotated[float, Field(gt=1)]
 Interval = tuple[float, float]
 
 
@@ -30,8 +31,8 @@ class Frozen(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_silent_conversion(cls, value: Any, info: Any) -> Any:
-        annotation = cls.model_fields[info.field_name].annotation
+    def _no_silent_conversion(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[info.field_name or ""].annotation
         is_number = (
             not {annotation, *get_args(annotation)}.isdisjoint((int, float)) and get_origin(annotation) is not tuple
         )
@@ -50,7 +51,7 @@ class Schedule(Frozen):
 
     name: Literal["constant", "step"] = "constant"
     milestones: tuple[PositiveInt, ...] = ()
-    gamma: float = Field(0.1, gt=0)
+    gamma: float = Field(default=0.1, gt=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -58,7 +59,7 @@ class Schedule(Frozen):
         return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _milestones_belong_to_step(self) -> Schedule:
+    def _milestones_belong_to_step(self) -> Self:
         if (self.name == "step") != bool(self.milestones):
             raise ValueError("a step schedule needs milestones, a constant one has none")
         if list(self.milestones) != sorted(set(self.milestones)):
@@ -73,20 +74,22 @@ class Schedule(Frozen):
 class CheckpointSettings(Frozen):
     """How often a training run saves what it needs to go on after being killed. No part of a run's identity."""
 
-    every_steps: int = Field(500, ge=1)
-    every_minutes: float | None = Field(None, gt=0)
-    keep_best: bool = Field(True, description="also the weights of the best epoch")
+    every_steps: int = Field(default=500, ge=1)
+    every_minutes: float | None = Field(default=None, gt=0)
+    keep_best: bool = Field(default=True, description="also the weights of the best epoch")
 
 
 class TelemetrySettings(Frozen):
     """What is recorded per epoch besides what always is. No part of a run's identity, and at no cost when off."""
 
-    gradient_norm: bool = Field(False, description="mean norm of the gradients that the steps were made with")
-    buffer: bool = Field(False, description="variance and agreement of the buffer's entries, and how many it accepted")
-    sharpness_every: int | None = Field(
-        None, ge=1, description="epochs between measurements of top eigenvalue and m-sharpness"
+    gradient_norm: bool = Field(default=False, description="mean norm of the gradients that the steps were made with")
+    buffer: bool = Field(
+        default=False, description="variance and agreement of the buffer's entries, and how many it accepted"
     )
-    sharpness_examples: int = Field(500, ge=1, description="training examples that they are measured on")
+    sharpness_every: int | None = Field(
+        default=None, ge=1, description="epochs between measurements of top eigenvalue and m-sharpness"
+    )
+    sharpness_examples: int = Field(default=500, ge=1, description="training examples that they are measured on")
 
 
 class PaperReference(Frozen):
@@ -104,14 +107,16 @@ class TrainSettings(Frozen):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
-    loss_bound: float = Field(1e6, gt=0, description="a training loss above it (or NaN, inf) ends the run as diverged")
-    max_steps: int | None = Field(None, ge=1, description="the run ends after so many steps, if not before")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward pass, by autocast")
-    channels_last: bool = Field(False, description="images and convolutions in that memory format")
-    compile: bool = Field(False, description="the model, by torch.compile")
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of a gradient")
-    accumulate: int = Field(1, ge=1, description="parts that a batch is computed in")
-    parallel: Literal["ddp", "fsdp"] = Field("ddp", description="how several processes share the model")
+    loss_bound: float = Field(
+        default=1e6, gt=0, description="a training loss above it (or NaN, inf) ends the run as diverged"
+    )
+    max_steps: int | None = Field(default=None, ge=1, description="the run ends after so many steps, if not before")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of the forward pass, by autocast")
+    channels_last: bool = Field(default=False, description="images and convolutions in that memory format")
+    compile: bool = Field(default=False, description="the model, by torch.compile")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of a gradient")
+    accumulate: int = Field(default=1, ge=1, description="parts that a batch is computed in")
+    parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how several processes share the model")
 
     unless_default: ClassVar = (
         *("max_steps", "precision", "channels_last", "compile"),
@@ -119,15 +124,16 @@ class TrainSettings(Frozen):
     )
 
 
-class LandscapeSettings(Frozen):
-    """What determines one cell of landscape runs besides its optimizer and seed."""
+class _Cells(Frozen):
+    """What all cells of a landscape suite have in common."""
 
-    surface: str
-    dim: int = Field(2, ge=1)
-    domain: Interval | None = Field(None, description="start points are uniform in it; the surface's own if absent")
-    starts: int = Field(20, ge=1)
-    start_points: tuple[tuple[float, ...], ...] | None = Field(None, description="given start points, instead")
-    steps: int = Field(500, ge=1)
+    dim: int = Field(default=2, ge=1)
+    domain: Interval | None = Field(
+        default=None, description="start points are uniform in it; the surface's own if absent"
+    )
+    starts: int = Field(default=20, ge=1)
+    start_points: tuple[tuple[float, ...], ...] | None = Field(default=None, description="given start points, instead")
+    steps: int = Field(default=500, ge=1)
     schedule: Schedule = Schedule()
 
     @field_validator("domain")
@@ -138,42 +144,66 @@ class LandscapeSettings(Frozen):
         return value
 
     @model_validator(mode="after")
-    def _points_fit(self) -> LandscapeSettings:
+    def _points_fit(self) -> Self:
         if self.start_points is not None and any(len(point) != self.dim for point in self.start_points):
             raise ValueError(f"every start point needs {self.dim} coordinates")
         return self
 
 
-class ToySettings(LandscapeSettings):
-    """A cell of `cmbench toy`; `sharpness` (s of Eq. 9) and `spectrum` belong to the surfaces that take them."""
+class _ToyCells(_Cells):
+    """What cells of a toy suite have beside; `spectrum` belongs to the surfaces that take it."""
 
-    sharpness: Sharpness | None = None
-    spectrum: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(None, description="eigenvalues, one per dim")
-    trace: tuple[PositiveInt, ...] = Field((), description="steps, counted from 1, whose buffer is recorded")
+    spectrum: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        default=None, description="eigenvalues, one per dim"
+    )
+    trace: tuple[PositiveInt, ...] = Field(default=(), description="steps, counted from 1, whose buffer is recorded")
+
+
+class LandscapeSettings(_Cells):
+    """What determines one cell of landscape runs besides its optimizer and seed.
+
+    `sharpness` (the coefficient s of Eq. 9) belongs to the surfaces that take it.
+    """
+
+    surface: str
+    sharpness: SharpnessCoefficient | None = None
+
+
+class ToySettings(_ToyCells, LandscapeSettings):
+    """A cell of `cmbench toy`."""
 
 
 class EscapeSettings(LandscapeSettings):
     """A cell of `cmbench escape-ratio`: one sharpness coefficient of Eq. 9."""
 
-    sharpness: Sharpness
+    sharpness: SharpnessCoefficient
 
 
 class SharpnessSettings(Frozen):
     """A measurement of a finished training run: the largest eigenvalue of the loss Hessian at its weights."""
 
     of: str = Field(description="id of the measured run")
-    batch_size: int = Field(500, ge=1)
-    batches: int | None = Field(None, ge=1, description="training batches that the loss is taken over; all if absent")
-    iterations: int = Field(200, ge=1)
-    tolerance: float = Field(1e-3, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
+    batch_size: int = Field(default=500, ge=1)
+    batches: int | None = Field(
+        default=None, ge=1, description="training batches that the loss is taken over; all if absent"
+    )
+    iterations: int = Field(default=200, ge=1)
+    tolerance: float = Field(default=1e-3, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
 
 
-class ConvergenceSettings(Frozen):
+class _Quadratics(Frozen):
+    """The quadratics of a convergence suite."""
+
+    condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = (1, 10, 100, 1000, 10000)
+
+
+class ConvergenceSettings(_Quadratics):
     """Asymptotic rates on quadratics (section 3.2) for one capacity of the memory; 0 is classical momentum."""
 
-    capacity: int = Field(5, ge=0)
-    condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = (1, 10, 100, 1000, 10000)
-    beta: float | None = Field(None, ge=0, lt=1, description="fixed momentum; optimised together with α if absent")
+    capacity: int = Field(default=5, ge=0)
+    beta: float | None = Field(
+        default=None, ge=0, lt=1, description="fixed momentum; optimised together with α if absent"
+    )
 
     @property
     def title(self) -> str:
@@ -194,21 +224,24 @@ class TrainSuite(TrainSettings, SuiteBase):
     """`kind: train`"""
 
     kind: Literal["train"]
-    seeds: int = Field(1, ge=1)
-    grid: dict[str, tuple[Any, ...]] = Field({}, description="values that `--grid` tries, by hyperparameter")
+    seeds: int = Field(default=1, ge=1)
+    grid: dict[str, tuple[Any, ...]] = Field(default={}, description="values that `--grid` tries, by hyperparameter")
     checkpoint: CheckpointSettings = CheckpointSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 
-class _Surfaces(SuiteBase):
-    """One surface with its domain, or several: `surfaces: {levy: [-10, 10], ackley: null}`."""
+class _Surfaces(_Cells, SuiteBase):
+    """One surface with its domain, or several: `surfaces: {levy: [-10, 10], ackley: null}`; each for every coefficient
+    of `sharpness`.
+    """
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     surface: str | None = None
     surfaces: dict[str, Interval | None] = {}
+    sharpness: tuple[SharpnessCoefficient, ...] = ()
 
     @model_validator(mode="after")
-    def _one_way(self) -> _Surfaces:
+    def _one_way(self) -> Self:
         if (self.surface is None) == (not self.surfaces):
             raise ValueError("give either surface (and domain) or surfaces")
         return self
@@ -216,23 +249,21 @@ class _Surfaces(SuiteBase):
     @property
     def domains(self) -> dict[str, Interval | None]:
         """Every surface of the suite with its domain."""
-        return self.surfaces or {self.surface: self.domain}
+        return self.surfaces if self.surface is None else {self.surface: self.domain}
 
 
-class ToySuite(_Surfaces, ToySettings):
+class ToySuite(_Surfaces, _ToyCells):
     """`kind: toy`"""
 
     kind: Literal["toy"]
-    surface: str | None = None
-    sharpness: tuple[Sharpness, ...] = ()
 
 
-class EscapeSuite(_Surfaces, EscapeSettings):
+class EscapeSuite(_Surfaces):
     """`kind: escape-ratio`"""
 
     kind: Literal["escape-ratio"]
     surface: str | None = "sharp_flat"
-    sharpness: tuple[Sharpness, ...]
+    sharpness: tuple[SharpnessCoefficient, ...]
 
 
 class SharpnessSuite(SharpnessSettings, SuiteBase):
@@ -241,7 +272,7 @@ class SharpnessSuite(SharpnessSettings, SuiteBase):
     kind: Literal["sharpness"]
 
 
-class ConvergenceSuite(ConvergenceSettings, SuiteBase):
+class ConvergenceSuite(_Quadratics, SuiteBase):
     """`kind: convergence`"""
 
     kind: Literal["convergence"]
@@ -249,8 +280,9 @@ class ConvergenceSuite(ConvergenceSettings, SuiteBase):
     beta: tuple[Annotated[float, Field(ge=0, lt=1)] | None, ...] = (None, 0.9)
 
 
-Suite = TrainSuite | ToySuite | EscapeSuite | SharpnessSuite | ConvergenceSuite
-SUITE_TYPES: dict[str, type[SuiteBase]] = {
+LandscapeSuite = ToySuite | EscapeSuite
+Suite = TrainSuite | LandscapeSuite | SharpnessSuite | ConvergenceSuite
+SUITE_TYPES: dict[str, type[Suite]] = {
     "train": TrainSuite,
     "toy": ToySuite,
     "escape-ratio": EscapeSuite,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-import re
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pydantic import ValidationError
 
 from cmbench.errors import UserError
+from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 
@@ -28,12 +30,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def folder_name(label: str) -> str:
-    """`label` with what a file system may refuse replaced."""
-    return re.sub(r"[^\w.=+,@-]+", "_", label).strip(".") or "_"
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
 
     Leftovers of a process killed while writing the same path are removed.
@@ -54,6 +51,17 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         raise
 
 
+def _link(source: Path, target: Path) -> None:
+    """Makes `target` the same file as `source`, or a copy of it; nothing where there is no `source`."""
+    target.unlink(missing_ok=True)
+    if not source.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        write_atomically(target, lambda file: file.write(source.read_bytes()))
+
+
 def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -64,21 +72,53 @@ def _is_running(pid: int) -> bool:
     return True
 
 
+class Stored(NamedTuple):
+    """A result and the path of its file."""
+
+    path: Path
+    result: Result
+
+
 class ResultStore:
-    """The results below one folder."""
+    """The results below one folder, which is listed once: what other processes add later is found by its place only."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._places: dict[str, list[Path]] | None = None
 
-    def path(self, spec: RunSpec, suffix: str = ".json") -> Path:
+    def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
-        label = spec.optimizer.label if spec.optimizer else spec.kind
-        return self.root / folder_name(spec.suite.name) / folder_name(label) / f"{spec.id}{suffix}"
+        return self.root / folder_name(spec.suite.name) / folder_name(spec.label) / f"{spec.id}{suffix}"
 
     def find(self, spec: RunSpec) -> Result | None:
         """The stored result of `spec`, if there is one."""
         path = self.path(spec)
-        return self.read(path) if path.exists() else None
+        try:
+            return self.read(path) if path.exists() else None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
+
+    def find_equal(self, spec: RunSpec) -> Stored | None:
+        """A finished result of the same run that was done for another suite or label, and answers `spec`."""
+        if self._places is None:
+            self._places = {}
+            for path in sorted(self.root.glob(f"*/*/*{RESULT}")):
+                self._places.setdefault(path.stem, []).append(path)
+        for path in self._places.get(spec.id, []):
+            with contextlib.suppress(UserError):  # a broken file of another suite's is not this one's concern
+                if path != self.path(spec) and spec.is_finished_by(result := self.read(path)):
+                    return Stored(path, result)
+        return None
+
+    def check(self, specs: Sequence[RunSpec]) -> None:
+        """Makes the folders of the specs' results; raises `UserError` where nothing can be written."""
+        for folder in dict.fromkeys(self.path(spec).parent for spec in specs):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None
 
     def save(self, spec: RunSpec, result: Result) -> Path:
         """Writes `result` atomically and returns its path."""
@@ -86,7 +126,18 @@ class ResultStore:
         document = _finite(result.model_dump(by_alias=True, mode="python"))
         text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
+        if self._places is not None and path not in (known := self._places.setdefault(spec.id, [])):
+            known.append(path)
         return path
+
+    def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
+        """Writes `result`, taken over from the one at the path `equal`, as that of `spec`, with the weights there."""
+        path = self.path(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (WEIGHTS, BEST):
+            _link(equal.with_suffix(suffix), path.with_suffix(suffix))
+        path.with_suffix(RESUME).unlink(missing_ok=True)
+        return self.save(spec, result)
 
     @staticmethod
     def read(path: Path | str) -> Result:

@@ -6,17 +6,32 @@ import copy
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, overload
 
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from cmbench.errors import UserError, suggest, unknown
 from cmbench.experiments import yaml
-from cmbench.experiments.settings import SUITE_TYPES, Suite
+from cmbench.experiments.files import folder_name
+from cmbench.experiments.settings import (
+    SUITE_TYPES,
+    ConvergenceSuite,
+    EscapeSuite,
+    Kind,
+    SharpnessSuite,
+    Suite,
+    ToySuite,
+    TrainSuite,
+)
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY, get_info
+
+Settings = TypeVar("Settings", bound=Suite, covariant=True, default=Suite)
+_Entries = dict[str, dict[str, Any]]
+"""An optimizer's name and hyperparameters, by label."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +44,21 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
-class ResolvedSuite:
+class ResolvedSuite(Generic[Settings]):
     """A suite ready to be planned: its settings and its chosen optimizers, every value filled in.
 
-    Its seeds are `settings.seeds` numbers from `first_seed` on.
+    The settings are those of its kind: a training suite is a `ResolvedSuite[TrainSuite]`. Its seeds are
+    `settings.seeds` numbers from `first_seed` on.
     """
 
     name: str
     sha256: str
-    settings: Suite
+    settings: Settings
     optimizers: tuple[OptimizerSpec, ...]
     first_seed: int = 0
 
-    def as_yaml(self) -> str:
-        """The suite as a file that resolves to itself."""
+    def document(self) -> dict[str, Any]:
+        """The suite with every value filled in, as it stands in its file."""
         document = self.settings.model_dump(mode="json", exclude={"optimizers"}, exclude_none=True)
         if not document.get("grid"):
             document.pop("grid", None)
@@ -51,7 +67,11 @@ class ResolvedSuite:
                 spec.label: ({} if spec.name == spec.label else {"name": spec.name}) | spec.hyperparameters
                 for spec in self.optimizers
             }
-        return yaml.dump(document)
+        return document
+
+    def as_yaml(self) -> str:
+        """The suite as a file that resolves to itself."""
+        return yaml.dump(self.document())
 
 
 def builtin_folder() -> Path:
@@ -78,9 +98,10 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
             raise UserError(f"--suite {name_or_file}: no such file")
     else:
         suites = builtin_suites()
-        path = suites.get(name_or_file) or _suite_of(name_or_file, suites)
-        if path is None:
+        found = suites.get(name_or_file) or _suite_of(name_or_file, suites)
+        if found is None:
             raise unknown("suite", name_or_file, suites, "--suite")
+        path = found
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -104,9 +125,33 @@ def _suite_of(place: str, suites: dict[str, Path]) -> Path | None:
     return None
 
 
+@overload
 def load_suite(
-    name_or_file: str, *, kind: str | None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
-) -> ResolvedSuite:
+    name_or_file: str, *, kind: Literal["train"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[TrainSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["toy"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[ToySuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["escape-ratio"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[EscapeSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["sharpness"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[SharpnessSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: Literal["convergence"], opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[ConvergenceSuite]: ...
+@overload
+def load_suite(
+    name_or_file: str, *, kind: None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[Suite]: ...
+def load_suite(
+    name_or_file: str, *, kind: Kind | None = None, opts: Sequence[str] = (), sets: Sequence[str] = ()
+) -> ResolvedSuite[Suite]:
     """The suite with `--opt` and `--set` applied, validated as a whole.
 
     Raises `UserError` naming file, key, value and what is accepted. `kind` is the kind that the command runs.
@@ -114,7 +159,7 @@ def load_suite(
     name, path, content = read_suite(name_or_file)
     content = copy.deepcopy(content)
     where = path.name
-    suite_type = SUITE_TYPES.get(content.get("kind"))
+    suite_type = SUITE_TYPES.get(str(content.get("kind")))
     if suite_type is None:
         raise unknown("kind", str(content.get("kind")), SUITE_TYPES, where)
     if kind is not None and content["kind"] != kind:
@@ -131,6 +176,7 @@ def load_suite(
         settings = suite_type.model_validate(content)
     except ValidationError as error:
         raise UserError(_explain(error, where, suite_type, origin)) from None
+    _check_folders(content["optimizers"], where)
     optimizers = tuple(_resolve(label, entry, where, origin) for label, entry in content["optimizers"].items())
     needs_optimizers = content["kind"] in ("train", "toy", "escape-ratio")
     if needs_optimizers and not optimizers:
@@ -140,7 +186,7 @@ def load_suite(
     return ResolvedSuite(name, hashlib.sha256(path.read_bytes()).hexdigest(), settings, optimizers)
 
 
-def _entries(optimizers: Any, where: str) -> dict[str, dict[str, Any]]:
+def _entries(optimizers: Any, where: str) -> _Entries:
     if not isinstance(optimizers, dict):
         raise UserError(f"{where}: optimizers: {optimizers!r}: accepted: a mapping of labels to hyperparameters")
     entries = {}
@@ -151,7 +197,19 @@ def _entries(optimizers: Any, where: str) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _choose(entries: dict[str, dict], opts: Sequence[str], where: str) -> dict[str, dict]:
+def _check_folders(labels: Iterable[str], where: str) -> None:
+    """Every label has a folder of its own for its results."""
+    folders: dict[str, str] = {}
+    for label in labels:
+        other = folders.setdefault(folder_name(label), label)
+        if other != label:
+            raise UserError(
+                f"{where}: optimizers.{label}: its results would share the folder '{folder_name(label)}' with those of "
+                f"'{other}': accepted: labels that differ in letters or digits"
+            )
+
+
+def _choose(entries: _Entries, opts: Sequence[str], where: str) -> _Entries:
     """The entries that `--opt` picks: by label, else by name, else the registry's defaults under that name."""
     if not opts:
         return entries
@@ -260,7 +318,7 @@ def _explain(error: ValidationError, where: str, suite_type: type, origin: dict[
     return "\n".join(lines)
 
 
-def _fields_at(model: Any, loc: tuple) -> list[str]:
+def _fields_at(model: Any, loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
         annotation = model.model_fields[part].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_landscapes
 from cmbench.experiments.result import Cost
-from cmbench.experiments.settings import LandscapeSettings
+from cmbench.experiments.settings import EscapeSettings, Interval, LandscapeSettings, LandscapeSuite, ToySettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.landscapes.escape import escaped_all, escaped_nearer
@@ -34,7 +34,7 @@ _NUMBERS = 12_000
 
 
 def run_suite(
-    suite: ResolvedSuite,
+    suite: ResolvedSuite[LandscapeSuite],
     store: ResultStore,
     *,
     force: bool = False,
@@ -45,18 +45,34 @@ def run_suite(
 
     Everything a user can get wrong raises `UserError` before anything runs or is written.
     """
-    specs = plan_landscapes(*prepare(suite))
+    specs = prepare(suite).specs
     run = partial(run_cells, device=device)
     return execute(specs, store, in_turn(run), force=force, device=device, listener=listener, batch=_batch)
 
 
-def prepare(suite: ResolvedSuite) -> tuple[ResolvedSuite, dict[str, str]]:
-    """The suite with every surface's domain filled in, and the fingerprints of surfaces that are no part of cmbench.
+@dataclass(frozen=True)
+class Prepared:
+    """A suite whose surfaces are known: their domains, filled in, and their identities."""
+
+    suite: ResolvedSuite[LandscapeSuite]
+    domains: dict[str, Interval]
+    identities: dict[str, str]
+
+    @property
+    def specs(self) -> list[RunSpec[LandscapeSettings]]:
+        """Its cells, in the order of `plan_landscapes`."""
+        return plan_landscapes(self.suite, self.identities)
+
+
+def prepare(suite: ResolvedSuite[LandscapeSuite]) -> Prepared:
+    """The suite with every surface checked.
 
     Raises `UserError` naming the suite and the key: for an unknown surface, a number of coordinates that a surface
     does not have, a parameter that is missing or belongs to no surface, a user's function that is no surface.
     """
-    settings, domains, sources = suite.settings, {}, {}
+    settings = suite.settings
+    domains: dict[str, Interval] = {}
+    identities: dict[str, str] = {}
     for name, domain in settings.domains.items():
         key = "surface" if settings.surface else f"surfaces.{name}"
         where = f"suite {suite.name}: {key}"
@@ -69,24 +85,26 @@ def prepare(suite: ResolvedSuite) -> tuple[ResolvedSuite, dict[str, str]]:
                 raise UserError(f"suite {suite.name}: {parameter}: missing: surface '{name}' needs it")
             if given and not wanted:
                 raise UserError(f"suite {suite.name}: {parameter}: surface '{name}' has none")
-        if "spectrum" in surface.parameters and len(settings.spectrum) != settings.dim:
+        spectrum = getattr(settings, "spectrum", None)
+        if spectrum and len(spectrum) != settings.dim:
             raise UserError(
-                f"suite {suite.name}: spectrum: {len(settings.spectrum)} eigenvalues: accepted: dim = {settings.dim}"
+                f"suite {suite.name}: spectrum: {len(spectrum)} eigenvalues: accepted: dim = {settings.dim}"
             )
-        domains[name] = domain or surface.domain
-        if domains[name] is None:
+        filled = domain or surface.domain
+        if filled is None:
             raise UserError(
                 f"{where}: '{name}' has no customary domain: give the range of the start points, "
                 "e.g. --set domain=[-5,5]"
             )
+        domains[name] = filled
+        identities[name] = surface.identity
         if surface.source:
-            sources[name] = surface.source
-            _check_function(surface, settings.dim, domains[name], where)
-    filled = settings.model_copy(update={"surface": None, "surfaces": domains})
-    return replace(suite, settings=filled), sources
+            _check_function(surface, settings.dim, filled, where)
+    settings = settings.model_copy(update={"surface": None, "surfaces": domains})
+    return Prepared(replace(suite, settings=settings), domains, identities)
 
 
-def _check_function(surface: Surface, dim: int, domain: tuple[float, float], where: str) -> None:
+def _check_function(surface: Surface, dim: int, domain: Interval, where: str) -> None:
     """A user's function maps (L, D) to (L,), differentiably, and one row does not depend on the others."""
     x = start_points(0, 3, dim, domain).requires_grad_()
     wrong = f"{where}: '{surface.name}': accepted: a function of x (..., {dim}) float64 that returns (...)"
@@ -104,16 +122,16 @@ def _check_function(surface: Surface, dim: int, domain: tuple[float, float], whe
         raise UserError(f"{wrong}; the value of one point depends on the points beside it")
 
 
-def _batch(spec: RunSpec) -> Hashable:
+def _batch(spec: RunSpec[LandscapeSettings]) -> Hashable:
     """Cells that differ in nothing but the sharpness coefficient share one tensor."""
     settings = spec.settings.model_dump(exclude={"sharpness"})
-    return json.dumps([settings, spec.optimizer.model_dump(), spec.seed, spec.data], sort_keys=True)
+    return json.dumps([settings, spec.chosen_optimizer.model_dump(), spec.seed, spec.data], sort_keys=True)
 
 
-def run_cells(specs: Sequence[RunSpec], device: str = "cpu") -> list[Measurement]:
+def run_cells(specs: Sequence[RunSpec[LandscapeSettings]], device: str = "cpu") -> list[Measurement]:
     """The measurements of cells that differ in nothing but the sharpness coefficient, run as lanes of one tensor."""
     first = specs[0]
-    settings: LandscapeSettings = first.settings
+    settings = first.settings
     surface = get_surface(settings.surface)
     starts = cell_starts(settings, first.seed)
     coefficients = [spec.settings.sharpness for spec in specs]
@@ -121,8 +139,8 @@ def run_cells(specs: Sequence[RunSpec], device: str = "cpu") -> list[Measurement
     lanes = run_lanes(
         every,
         starts.repeat(len(specs), 1),
-        first.optimizer.name,
-        first.optimizer.hyperparameters,
+        first.chosen_optimizer.name,
+        first.chosen_optimizer.hyperparameters,
         settings.steps,
         settings.schedule,
         trace=getattr(settings, "trace", ()),
@@ -134,9 +152,14 @@ def run_cells(specs: Sequence[RunSpec], device: str = "cpu") -> list[Measurement
 
 
 def cell_starts(settings: LandscapeSettings, seed: int) -> Tensor:
-    """The start points (starts, D) of a cell: those given, or uniform in the domain, from the seed."""
+    """The start points (starts, D) of a cell: those given, or uniform in the domain, from the seed.
+
+    Raises `ValueError` for settings without either, which `prepare` does not leave.
+    """
     if settings.start_points is not None:
         return torch.tensor(settings.start_points, dtype=torch.float64)
+    if settings.domain is None:
+        raise ValueError(f"{settings.surface}: neither start points nor a domain")
     return start_points(seed, settings.starts, settings.dim, settings.domain)
 
 
@@ -148,7 +171,7 @@ def objective(
     if "sharpness" in surface.parameters:
         column = torch.tensor(coefficients, dtype=torch.float64, device=device)
         bound["sharpness"] = column.repeat_interleave(starts)
-    if "spectrum" in surface.parameters:
+    if "spectrum" in surface.parameters and isinstance(settings, ToySettings):
         bound["spectrum"] = torch.tensor(settings.spectrum, dtype=torch.float64, device=device)
     return partial(surface.function, **bound)
 
@@ -177,8 +200,8 @@ def _split(lanes: Lanes, parts: int) -> list[Lanes]:
     return cells
 
 
-def _measure(spec: RunSpec, surface: Surface, lanes: Lanes) -> Measurement:
-    settings: LandscapeSettings = spec.settings
+def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -> Measurement:
+    settings = spec.settings
     x = lanes.position
     function = objective(surface, settings, [settings.sharpness], len(x), "cpu")
     quantities: dict[str, Tensor] = {
@@ -188,15 +211,15 @@ def _measure(spec: RunSpec, surface: Surface, lanes: Lanes) -> Measurement:
     }
     if surface.nearest_minimum is not None:
         nearest = surface.nearest_minimum(x.nan_to_num(0, 0, 0))
-        distance = (x - nearest).norm(dim=-1)
-        lowest = function(torch.tensor(surface.global_minimum(settings.dim), dtype=torch.float64).expand_as(x))
-        quantities["distance_to_minimum"] = distance
-        quantities["reached_global"] = (function(nearest) <= lowest + 1e-9) & (distance < REACH)
+        distance = quantities["distance_to_minimum"] = (x - nearest).norm(dim=-1)
+        if surface.global_minimum is not None:
+            lowest = function(torch.tensor(surface.global_minimum(settings.dim), dtype=torch.float64).expand_as(x))
+            quantities["reached_global"] = (function(nearest) <= lowest + 1e-9) & (distance < REACH)
     quantities["path_length"] = lanes.path_length
     if lanes.traces:
         quantities["cancellation"] = torch.stack([trace.cancellation for trace in lanes.traces]).mean(0)
     names = {name: name for name in quantities}
-    if spec.kind == "escape-ratio":
+    if isinstance(settings, EscapeSettings):
         quantities["escaped_all"] = escaped_all(x, settings.sharpness)
         quantities["escaped_nearer"] = escaped_nearer(x)
         names |= {"escaped_all": "escape_ratio_all", "escaped_nearer": "escape_ratio_nearer"}
@@ -210,7 +233,7 @@ def _measure(spec: RunSpec, surface: Surface, lanes: Lanes) -> Measurement:
         kept[name] = [number if math.isfinite(number) else None for number in numbers]
     count = int(lost.sum())
     first = int(lanes.diverged_step[lost].min()) if count else None
-    evaluations = settings.steps * get_info(spec.optimizer.name).gradient_evaluations
+    evaluations = settings.steps * get_info(spec.chosen_optimizer.name).gradient_evaluations
     return Measurement(
         status="diverged" if count else "completed",
         error=f"{count} of {len(x)} lanes diverged, the first @ step {first}" if count else None,
@@ -229,7 +252,8 @@ def _measure(spec: RunSpec, surface: Surface, lanes: Lanes) -> Measurement:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean over all lanes, or None where one of them has no value: survivors do not stand for the others."""
-    return None if None in values else math.fsum(values) / len(values)
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
 
 
 def _curves(lanes: Lanes) -> dict[str, list[Any]]:

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.plan import RunSpec, plan_convergence
 from cmbench.experiments.quadratic import heavy_ball
 from cmbench.experiments.result import Cost
-from cmbench.experiments.settings import ConvergenceSettings
+from cmbench.experiments.settings import ConvergenceSettings, ConvergenceSuite
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
 
@@ -22,7 +24,7 @@ _LOG_ALPHA = (math.log(1e-6), math.log(1e3))
 _LONGEST = 1500
 
 
-def companion(h: np.ndarray, alpha: np.ndarray, beta: np.ndarray, capacity: int) -> np.ndarray:
+def companion(h: ArrayLike, alpha: ArrayLike, beta: ArrayLike, capacity: int) -> NDArray[np.float64]:
     """The matrix A with V_{t+1} = A·V_t for V_t = [θ_t, m_{t−1}, …, m_{t−C}] and the gradient h·θ; shape (..., n, n).
 
     From Eq. 4 and 8, where the buffer holds exactly the last C momenta:
@@ -51,7 +53,7 @@ def companion(h: np.ndarray, alpha: np.ndarray, beta: np.ndarray, capacity: int)
     return matrix
 
 
-def rate(kappa: float, alpha: np.ndarray, beta: np.ndarray, capacity: int) -> np.ndarray:
+def rate(kappa: float, alpha: ArrayLike, beta: ArrayLike, capacity: int) -> NDArray[np.float64]:
     """ρ(α, β) = max over h in [1/κ, 1] of the spectral radius of A_h: the factor by which a step shrinks the error.
 
     The largest curvature is 1; h runs over logarithmically spaced values, both ends among them. `alpha` and `beta`
@@ -59,7 +61,8 @@ def rate(kappa: float, alpha: np.ndarray, beta: np.ndarray, capacity: int) -> np
     """
     h = np.geomspace(1 / kappa, 1, _EIGENVALUES)
     matrices = companion(h, np.asarray(alpha)[..., None], np.asarray(beta)[..., None], capacity)
-    return np.abs(np.linalg.eigvals(matrices)).max((-1, -2))
+    radii: NDArray[np.float64] = np.abs(np.linalg.eigvals(matrices)).max((-1, -2))
+    return radii
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,12 @@ def _best_alpha(kappa: float, capacity: int, beta: float) -> Optimum:
     values = rate(kappa, np.exp(scan), beta, capacity)
     best = int(values.argmin())
     bounds = (scan[max(best - 1, 0)], scan[min(best + 1, len(scan) - 1)])
+    options: Any = {"xatol": 1e-10}
     result = minimize_scalar(
         lambda log_alpha: float(rate(kappa, np.exp(log_alpha), beta, capacity)),
         bounds=bounds,
         method="bounded",
-        options={"xatol": 1e-10},
+        options=options,
     )
     return Optimum(kappa, float(result.fun), math.exp(result.x), beta)
 
@@ -109,11 +113,11 @@ def _best_pair(kappa: float, capacity: int, before: Optimum | None) -> Optimum:
     # In log α and log(1−β): at the optimum of momentum methods both move like powers of κ.
     def value(z: np.ndarray) -> float:
         beta = 1 - math.exp(min(z[1], 0.0))
-        return float(rate(kappa, math.exp(z[0]), beta, capacity)) + max(z[1], 0.0)
+        return float(rate(kappa, math.exp(z[0]), beta, capacity) + max(z[1], 0.0))
 
     def descend(z: np.ndarray, size: float) -> OptimizeResult:
         simplex = z + size * np.array([[0, 0], [1, 0], [0, -1]])
-        options = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 400, "initial_simplex": simplex}
+        options: Any = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 400, "initial_simplex": simplex}
         return minimize(value, z, method="Nelder-Mead", options=options)
 
     begin = [_best_alpha(kappa, capacity, beta) for beta in (0.0, 0.5, 0.9, heavy_ball(kappa) ** 2)]
@@ -152,8 +156,12 @@ def simulated_rates(optima: Sequence[Optimum], capacity: int) -> list[float]:
             [torch.from_numpy(optima[i].alpha * np.geomspace(1 / optima[i].kappa, 1, _EIGENVALUES)) for i in members]
         )
         steps = max(lengths[i] for i in members)
+
+        def quadratics(x: torch.Tensor, scaled: torch.Tensor = scaled) -> torch.Tensor:
+            return 0.5 * (scaled * x.square()).sum(-1)
+
         lanes = run_lanes(
-            lambda x, scaled=scaled: 0.5 * (scaled * x.square()).sum(-1),
+            quadratics,
             torch.ones(len(members), _EIGENVALUES, dtype=torch.float64),
             "sgd_cm",
             {"lr": 1.0, "momentum": beta, "capacity": capacity, "priority": "fifo"},
@@ -180,13 +188,13 @@ def _decay(error: np.ndarray) -> float:
 
 
 def run_suite(
-    suite: ResolvedSuite, store: ResultStore, *, force: bool = False, listener: Listener | None = None
+    suite: ResolvedSuite[ConvergenceSuite], store: ResultStore, *, force: bool = False, listener: Listener | None = None
 ) -> Outcome:
     """Runs what `store` has no finished result of: one run per capacity and momentum of a convergence suite."""
     return execute(plan_convergence(suite), store, in_turn(_run), force=force, listener=listener)
 
 
-def _run(specs: Sequence[RunSpec]) -> list[Measurement]:
+def _run(specs: Sequence[RunSpec[ConvergenceSettings]]) -> list[Measurement]:
     from cmbench.landscapes.lanes import few_threads
 
     with few_threads(0):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def escaped_all(x: Tensor, sharpness: Tensor | float) -> Tensor:
-    """Whether every coordinate lies in the flat basin, x_d² < s·(x_d − 1)²; `x` (L, D), `sharpness` () or (L,)."""
-    sharp = sharpness.unsqueeze(-1) if isinstance(sharpness, Tensor) else sharpness
+def escaped_all(x: Tensor, coefficient: Tensor | float) -> Tensor:
+    """Whether every coordinate lies in the flat basin, x_d² < s·(x_d − 1)²; `x` (L, D), `coefficient` s () or (L,)."""
+    sharp = coefficient.unsqueeze(-1) if isinstance(coefficient, Tensor) else coefficient
     return (x.square() < sharp * (x - 1).square()).all(-1)
 
 

@@ -124,7 +124,9 @@ class _Run:
         self.best = starts.new_full((lanes,), torch.inf)
         self.length = starts.new_zeros(lanes)
         self.diverged = torch.full((lanes,), -1, dtype=torch.int64, device=starts.device)
-        self.wanted = torch.linspace(0, steps, min(steps, records) + 1, dtype=torch.float64).round().long().unique()
+        self.wanted: Tensor = torch.unique(
+            torch.linspace(0, steps, min(steps, records) + 1, dtype=torch.float64).round().long()
+        )
         self.kept: list[tuple[Tensor, Tensor]] = []
 
     def begin_step(self, step: int) -> None:
@@ -134,12 +136,12 @@ class _Run:
         self.path[self.filled] = self.x.detach()
         self.first_call = True
 
-    def closure(self) -> Tensor:
-        """torch's convention. A probe calls it twice per step: the first call is at the position of the lane."""
+    def closure(self) -> Any:
+        """torch's convention: the loss, (). A probe calls it twice per step: first at the position of the lane."""
         self.x.grad = None
         losses = self.function(self.x)
         total = losses.sum()
-        total.backward()
+        torch.autograd.backward(total)
         if self.first_call:
             self.loss[self.filled] = losses.detach()
             self.filled += 1

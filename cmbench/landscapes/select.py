@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cmbench.errors import UserError
+from cmbench.experiments.settings import LandscapeSuite
 from cmbench.experiments.suite import OptimizerSpec, ResolvedSuite, builtin_suites, read_suite
 from cmbench.optim.registry import get_info
 
@@ -30,7 +31,7 @@ def surface_overrides(suite: str, surface: str | None) -> list[str]:
     return [f"surface={surface}", "surfaces={}", f"domain={'null' if domain is None else list(domain)}"]
 
 
-def with_capacities(suite: ResolvedSuite, capacities: Sequence[int]) -> ResolvedSuite:
+def with_capacities(suite: ResolvedSuite[LandscapeSuite], capacities: Sequence[int]) -> ResolvedSuite[LandscapeSuite]:
     """The suite with every optimizer that has a memory in each of `capacities`, labelled `adam_cm C=20`.
 
     Raises `UserError` for a capacity that is refused, or when no optimizer has a memory.

@@ -62,4 +62,5 @@ def grid_minima(function: Callable[[Tensor], Tensor], domain: tuple[float, float
         & (torch.linalg.eigvalsh(torch.nan_to_num(hessian))[..., 0] > 0)
         & ((end - begin).abs().amax(-1) < 4 * spacing)
     )
-    return torch.unique(end[good].mul(1e9).round().div(1e9), dim=0)
+    minima: Tensor = torch.unique(end[good].mul(1e9).round().div(1e9), dim=0)
+    return minima

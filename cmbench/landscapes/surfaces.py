@@ -83,7 +83,7 @@ def ackley_rosenbrock(x: Tensor) -> Tensor:
 def sharp_flat(x: Tensor, sharpness: Tensor | float) -> Tensor:
     """f_s(x) = Σ_d min(x_d², s·(x_d − 1)²), for any D and s > 1.
 
-    `sharpness` is a number, or has the shape of the leading dimensions: one coefficient for each point. Each
+    The coefficient s, `sharpness`, is a number, or has the shape of the leading dimensions: one for each point. Each
     coordinate has a flat minimum at 0 (curvature 2) and a sharp one at 1 (curvature 2s), so that there are 2^D minima,
     all of value 0; the paper names the two where every coordinate agrees. Source: the paper's Eq. 9.
     """
@@ -170,8 +170,15 @@ class Surface:
     parameters: tuple[str, ...] = ()
     global_minimum: Callable[[int], tuple[float, ...]] | None = None
     nearest_minimum: Callable[[Tensor], Tensor] | None = None
+    version: int = 1
+    """Counts the changes to the function and to what is known of it."""
     source: str = ""
-    """SHA-256 of the file that defines a user's own surface: part of the identity of runs on it."""
+    """SHA-256 of the file that defines a user's own surface."""
+
+    @property
+    def identity(self) -> str:
+        """What enters the identity of every run on it: `vVERSION`, after the hash of a file of the user's."""
+        return f"{self.source}.v{self.version}" if self.source else f"v{self.version}"
 
 
 SURFACES = {
@@ -244,7 +251,7 @@ def get_surface(name: str, where: str = "surface") -> Surface:
         sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-        source = hashlib.sha256(Path(inspect.getsourcefile(sys.modules[module_name])).read_bytes()).hexdigest()
+        source = hashlib.sha256(Path(inspect.getfile(sys.modules[module_name])).read_bytes()).hexdigest()
     except Exception as error:  # a module of the user's may raise anything
         raise UserError(f"{where}: '{name}' cannot be imported: {type(error).__name__}: {error}") from None
     if isinstance(found, Surface):

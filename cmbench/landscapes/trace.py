@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,8 @@ class Trace:
         0 when the new gradient or momentum and all entries point one way, 1 when nothing of them is left in the sum.
         """
         parts = self.new.norm(dim=-1) + self.entries.norm(dim=-1).sum(0) / self._count
-        return 1 - (self.new + self.mean).norm(dim=-1) / parts
+        left: Tensor = (self.new + self.mean).norm(dim=-1) / parts
+        return 1 - left
 
     def of(self, lanes: slice) -> Trace:
         """The trace of some of the lanes."""
@@ -56,9 +58,9 @@ class Before:
 
     def after(self, step: int, optimizer: Optimizer, x: Tensor) -> Trace:
         """The trace of the step that was just taken: what it had to store is the momentum, or the gradient."""
-        base = getattr(optimizer, "base", optimizer)
-        new = optimizer.state[x]["exp_avg"] if base.memory == "cm" else x.grad
-        return Trace(step, self.position, self.entries, self.filled, new.detach().cpu().clone())
+        base: Any = getattr(optimizer, "base", optimizer)
+        stored: Any = optimizer.state[x]["exp_avg"] if base.memory == "cm" else x.grad
+        return Trace(step, self.position, self.entries, self.filled, stored.detach().cpu().clone())
 
 
 def observe(optimizer: Optimizer, x: Tensor) -> Before | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from cmbench.errors import UserError, suggest
+from cmbench.experiments.files import folder_name
 from cmbench.experiments.grid import shipped, suite_of_grid
 from cmbench.experiments.result import Result
-from cmbench.experiments.store import ResultStore, folder_name
+from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, is_file_name, load_suite
 from cmbench.report.runs.same_settings import flat
 

@@ -10,10 +10,6 @@ import torch
 from cmbench.errors import UserError
 from cmbench.experiments.store import write_atomically
 
-RESUME = ".resume.pt"
-WEIGHTS = ".pt"
-BEST = ".best.pt"
-
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Writes tensors, numbers, strings and containers of them, whole or not at all."""
@@ -23,12 +19,13 @@ def save(path: Path, content: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, on the CPU; raises `UserError` naming a file that is something else."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
     except Exception as error:
         # torch raises whatever its unpickler or zip reader meets first.
         raise UserError(f"{path}: not a checkpoint ({type(error).__name__}); remove it, or use --force") from None
+    return content
 
 
 def load_to_resume(path: Path, processes: int, device: torch.device) -> dict[str, Any]:

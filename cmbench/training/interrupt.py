@@ -10,15 +10,22 @@ from typing import Any
 class Interrupt:
     """Whether the plan shall stop; this one is never requested."""
 
-    requested = False
+    @property
+    def requested(self) -> bool:
+        """Asked again and again: once it is true, it stays so."""
+        return False
 
 
 class Interruptible(Interrupt):
     """While it is open, the first SIGINT or SIGTERM sets `requested`; the second does what it does elsewhere."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = False
         self._before: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        return self._requested
 
     def __enter__(self) -> Interruptible:
         if threading.current_thread() is threading.main_thread():
@@ -26,7 +33,7 @@ class Interruptible(Interrupt):
         return self
 
     def _handle(self, *_: Any) -> None:
-        self.requested = True
+        self._requested = True
         self._restore()
 
     def _restore(self) -> None:

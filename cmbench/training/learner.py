@@ -12,17 +12,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cmbench.errors import UserError
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.settings import TrainSettings
 from cmbench.optim import create_optimizer, get_info
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
 from cmbench.training.processes import Processes
-from cmbench.training.seeding import stream
+from cmbench.training.seeding import derived_seed
 from cmbench.workloads.base import Batch, Evaluation, Task, Workload
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check_settings(spec: RunSpec, processes: int) -> None:
+def check_settings(spec: RunSpec[TrainSettings], processes: int) -> None:
     """Raises `UserError` for settings that do not go together in a run of so many processes."""
     settings, sharded = spec.settings, _is_sharded(spec, processes)
     if settings.precision == "fp16" and (sharded or (_is_probed(spec) and settings.clip_norm)):
@@ -32,11 +33,11 @@ def check_settings(spec: RunSpec, processes: int) -> None:
         raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
 
 
-def _is_probed(spec: RunSpec) -> bool:
-    return bool(get_info(spec.optimizer.name).probe)
+def _is_probed(spec: RunSpec[TrainSettings]) -> bool:
+    return bool(get_info(spec.chosen_optimizer.name).probe)
 
 
-def _is_sharded(spec: RunSpec, processes: int) -> bool:
+def _is_sharded(spec: RunSpec[TrainSettings], processes: int) -> bool:
     return processes > 1 and spec.settings.parallel == "fsdp"
 
 
@@ -46,18 +47,21 @@ class Learner:
     Raises `UserError` for settings that do not go together.
     """
 
-    def __init__(self, spec: RunSpec, workload: Workload, device: torch.device, processes: Processes) -> None:
+    def __init__(
+        self, spec: RunSpec[TrainSettings], workload: Workload, device: torch.device, processes: Processes
+    ) -> None:
         self.settings, self.device, self.processes = spec.settings, device, processes
-        self._hyperparameters = spec.optimizer.hyperparameters
+        self._hyperparameters = spec.chosen_optimizer.hyperparameters
         self._probed, self._sharded = _is_probed(spec), _is_sharded(spec, processes.size)
         check_settings(spec, processes.size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(stream(spec.seed, "weights"))
-            layout = torch.channels_last if self.settings.channels_last else torch.preserve_format
-            model = workload.model().to(device=device, memory_format=layout)
-        torch.manual_seed(stream(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
+            torch.manual_seed(derived_seed(spec.seed, "weights"))
+            model = workload.model().to(device)
+        if self.settings.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        torch.manual_seed(derived_seed(spec.seed, "noise", *([processes.rank] if processes.rank else [])))
         if processes.size > 1 and device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch has no types
         if self.settings.compile:
             model.compile()
         self.model = self.network = model
@@ -72,7 +76,7 @@ class Learner:
             self.network = DistributedDataParallel(model)
         self.parameters = list(model.parameters())
         self.start = [local(p.detach()).clone() for p in self.parameters]
-        self.optimizer = create_optimizer(spec.optimizer.name, self.parameters, **self._hyperparameters)
+        self.optimizer = create_optimizer(spec.chosen_optimizer.name, self.parameters, **self._hyperparameters)
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
 
     def check_batches(self, task: Task) -> None:
@@ -89,7 +93,7 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self._hyperparameters["lr"] * factor
 
-    def _autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _DTYPES.get(self.settings.precision)
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
@@ -113,7 +117,7 @@ class Learner:
         carries = carries[: len(parts)] if carries else [None] * len(parts)
         left: list[Any] = []
 
-        def closure() -> Tensor:
+        def closure() -> Any:
             self.optimizer.zero_grad()
             total: Any = 0
             for i, (part, carry) in enumerate(zip(parts, carries, strict=True)):
@@ -123,7 +127,7 @@ class Learner:
                     # Processes are averaged, parts are added: together they give the mean over the whole batch.
                     weight = part.targets.numel() * self.processes.size / part.whole
                     loss = loss if weight == 1 else loss * weight
-                    (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+                    torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
                 total = total + loss.detach()
                 left.append(after)
             if self.scaler is None:
@@ -134,9 +138,11 @@ class Learner:
         # A probe evaluates twice; the text goes on from where it was read at θ.
         return loss, left[: len(parts)]
 
-    def _stepped(self, closure: Callable[[], Tensor]) -> Tensor:
+    def _stepped(self, closure: Callable[[], Any]) -> Tensor:
+        loss: Tensor
         if self._probed:
-            loss = self.optimizer.step(closure, scaler=self.scaler)
+            probe: Any = self.optimizer
+            loss = probe.step(closure, scaler=self.scaler)
         else:
             loss = closure()
             if self.scaler is None:
@@ -150,10 +156,11 @@ class Learner:
             self.scaler.update()
         return loss
 
-    def _without_communication(self, unless: bool) -> AbstractContextManager:
+    def _without_communication(self, unless: bool) -> AbstractContextManager[Any]:
         """Gradients stay in their process until the last part of a batch."""
-        alone = unless or not isinstance(self.network, DistributedDataParallel)
-        return nullcontext() if alone else self.network.no_sync()
+        if unless or not isinstance(self.network, DistributedDataParallel):
+            return nullcontext()
+        return self.network.no_sync()
 
     def _clip(self) -> None:
         if self.settings.clip_norm:
@@ -161,8 +168,9 @@ class Learner:
 
     def gradient_norm(self) -> Tensor:
         """‖g‖₂ of the gradient that the last step was made with (clipped, at the probe point), on the device."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        return norm.full_tensor() if self._sharded else norm
+        norm: Any = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        whole: Tensor = norm.full_tensor() if self._sharded else norm
+        return whole
 
     def buffer_stats(self) -> BufferStats | None:
         """What the buffer holds; None for an optimizer without one. Every process must call it."""
@@ -179,7 +187,7 @@ class Learner:
     def evaluate(self, task: Task) -> Evaluation:
         """Loss and metric on the task's validation set, by all processes together."""
         with self._autocast():
-            return task.evaluate(self.network, self.processes.share, self.processes.total)
+            return task.evaluate(self.network, self.processes.shard, self.processes.all_reduce)
 
     def weights(self) -> dict[str, Any]:
         """The whole model's state, for the first process; every process must call it."""
@@ -187,7 +195,9 @@ class Learner:
             return self.model.state_dict()
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-        return get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights: dict[str, Any] = get_model_state_dict(self.model, options=options)
+        return weights
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on from here; every process must call it."""

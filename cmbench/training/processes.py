@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
-from cmbench.experiments.store import ResultStore
-from cmbench.workloads.base import Share
+from cmbench.experiments.store import ResultStore, Stored
+from cmbench.workloads.base import Shard
 
 
 class Processes:
@@ -25,16 +27,16 @@ class Processes:
         self.rank, self.size = rank, size
 
     @property
-    def share(self) -> Share:
+    def shard(self) -> Shard:
         """What of every batch is this process's."""
-        return Share(self.rank, self.size)
+        return Shard(self.rank, self.size)
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this one writes and prints for all."""
         return self.rank == 0
 
-    def total(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """The sum of what every process gives; the same on each."""
         if self.size > 1:
             tensor = tensor.clone()
@@ -48,12 +50,17 @@ class Processes:
             dist.all_gather_object(items, item)
         return items
 
-    def told(self, item: Any) -> Any:
+    def broadcast(self, item: Any) -> Any:
         """What the first process gives."""
         return self.gather(item)[0]
 
 
 ALONE = Processes()
+
+
+def is_main_process() -> bool:
+    """Whether this one prints for all, by what `torchrun` has put into the environment."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -81,12 +88,34 @@ def joined(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
 class SharedStore(ResultStore):
     """A store that the first process reads and writes for all: what it finds, they find."""
 
-    def __init__(self, root: Any, processes: Processes) -> None:
+    def __init__(self, root: Path, processes: Processes) -> None:
         super().__init__(root)
         self._processes = processes
 
     def find(self, spec: RunSpec) -> Result | None:
-        return self._processes.told(super().find(spec) if self._processes.leads else None)
+        found: Result | None = self._processes.broadcast(
+            super().find(spec) if self._processes.is_main_process else None
+        )
+        return found
 
-    def save(self, spec: RunSpec, result: Result) -> Any:
-        return super().save(spec, result) if self._processes.leads else self.path(spec)
+    def find_equal(self, spec: RunSpec) -> Stored | None:
+        found: Stored | None = self._processes.broadcast(
+            super().find_equal(spec) if self._processes.is_main_process else None
+        )
+        return found
+
+    def check(self, specs: Sequence[RunSpec]) -> None:
+        message = None
+        try:
+            if self._processes.is_main_process:
+                super().check(specs)
+        except UserError as error:
+            message = str(error)
+        if message := self._processes.broadcast(message):
+            raise UserError(message)
+
+    def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
+        return super().take_over(spec, result, equal) if self._processes.is_main_process else self.path(spec)
+
+    def save(self, spec: RunSpec, result: Result) -> Path:
+        return super().save(spec, result) if self._processes.is_main_process else self.path(spec)

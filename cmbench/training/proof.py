@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from cmbench.errors import UserError
+from cmbench.experiments.files import RESUME, WEIGHTS
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore
 from cmbench.training import checkpoint
@@ -67,7 +68,7 @@ def _kill(line: Sequence[str], out: Path, after: int) -> int:
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         while process.poll() is None:
-            for path in out.rglob(f"*{checkpoint.RESUME}"):
+            for path in out.rglob(f"*{RESUME}"):
                 # It may be replaced between being found and being read, never be half written.
                 process.send_signal(signal.SIGSTOP)
                 step = checkpoint.load(path)["position"]["step"] if path.exists() else 0
@@ -80,19 +81,21 @@ def _kill(line: Sequence[str], out: Path, after: int) -> int:
     finally:
         process.kill()
     if process.returncode:
-        raise _ended(process.returncode, process.stderr.read())
+        raise _ended(process.returncode, process.stderr.read() if process.stderr else "")
     raise UserError(f"the training ended before it could be killed after step {after}: more steps would help")
 
 
 def _compare(whole: Path, cut: Path, killed_after: int) -> Proof:
     (path, one), (other_path, other) = (_only(folder) for folder in (whole, cut))
     numbers = [_flat({"metrics": result.metrics, "curves": result.curves}) for result in (one, other)]
-    weights = [checkpoint.load(p.with_suffix(checkpoint.WEIGHTS))["model"] for p in (path, other_path)]
+    weights = [checkpoint.load(p.with_suffix(WEIGHTS))["model"] for p in (path, other_path)]
     differences = [key for key in numbers[0] | numbers[1] if numbers[0].get(key) != numbers[1].get(key)]
     differences += [key for key, tensor in weights[0].items() if not torch.equal(_bits(tensor), _bits(weights[1][key]))]
     parameters = sum(tensor.numel() for tensor in weights[0].values())
-    label = f"{one.suite.name} {one.optimizer.label} seed {one.seed}"
-    return Proof(label, one.cost.steps, killed_after, len(numbers[0]), parameters, tuple(differences))
+    label = f"{one.suite.name} {one.label} seed {one.seed}"
+    return Proof(
+        label, one.cost.steps if one.cost else 0, killed_after, len(numbers[0]), parameters, tuple(differences)
+    )
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

@@ -48,11 +48,11 @@ class Readout:
 
     def read(self, interrupted: bool) -> Reading:
         """Everything that is unread, if anything; every process must call it at the same step."""
-        leads, now = self._processes.leads, time.perf_counter()
+        is_main, now = self._processes.is_main_process, time.perf_counter()
         late = self._checkpoint_seconds is not None and now - self._saved_at > self._checkpoint_seconds
         rows = torch.stack(self._unread) if self._unread else torch.zeros(0, 1, device=self._device)
-        flags = torch.tensor([interrupted, leads and late, self._pace if leads else 0.0], device=self._device)
-        together = self._processes.total(torch.cat([rows.flatten() / self._processes.size, flags])).tolist()
+        flags = torch.tensor([interrupted, is_main and late, self._pace if is_main else 0.0], device=self._device)
+        together = self._processes.all_reduce(torch.cat([rows.flatten() / self._processes.size, flags])).tolist()
         *numbers, stop, save, pace = together
         width = rows.shape[1]
         fitting = int(SECONDS / pace) if pace > 0 else MOST_STEPS

@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,13 +19,15 @@ from typing import Any
 import torch
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Attempt, Listener, Measurement, Schedule, failure
+from cmbench.experiments.execute import Attempt, Engine, Listener, Measurement, Progress, failure, in_turn
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.settings import TrainSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.training.interrupt import Interrupt
+from cmbench.training.observer import Gauge, Observer
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.tensorboard import TensorBoard
-from cmbench.training.trainer import Gauge, Observer, Progress, train
+from cmbench.training.trainer import train
 from cmbench.workloads.base import Workload
 
 
@@ -47,7 +49,7 @@ class Runner:
     interrupt: Interrupt = field(default_factory=Interrupt)
     _loaded: bool = False
 
-    def __call__(self, spec: RunSpec, observer: Observer) -> Measurement:
+    def __call__(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
         self._stop_if_interrupted()
         if not self._loaded:
             self.workload.load(self.device)
@@ -67,9 +69,8 @@ class Runner:
         if any(self.processes.gather(self.interrupt.requested)):
             raise KeyboardInterrupt
 
-    def _train(self, spec: RunSpec, observer: Observer) -> Measurement:
-        writes = self.tensorboard and self.processes.leads
-        board = TensorBoard(self.tensorboard, spec) if writes else None
+    def _train(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
+        board = TensorBoard(self.tensorboard, spec) if self.tensorboard and self.processes.is_main_process else None
         try:
             return train(
                 spec,
@@ -100,31 +101,46 @@ class _Both(Observer):
             observer.epoch_done(step, values)
 
 
-def at_once(runner: Runner, jobs: int, threads: int, progress: Callable[[str, Progress], None]) -> Schedule:
-    """The runs in `jobs` processes of `threads` threads each; `progress` hears of each by the id of its spec.
+def one_by_one(runner: Runner, listener: Listener) -> Engine[TrainSettings]:
+    """The runs one after the other in this process; `listener` hears how each goes on."""
+    return in_turn(lambda members: [runner(spec, _Heard(spec, listener)) for spec in members])
+
+
+class _Heard(Observer):
+    def __init__(self, spec: RunSpec, listener: Listener) -> None:
+        self._spec, self._listener = spec, listener
+
+    def progress(self, now: Progress) -> None:
+        self._listener.progress(self._spec, now)
+
+
+def at_once(runner: Runner, jobs: int, threads: int) -> Engine[TrainSettings]:
+    """The runs in `jobs` processes of `threads` threads each.
 
     When the runner's `interrupt` is requested, every run saves a checkpoint; what has ended by then is kept. A process
     that dies makes its run fail, and those that ran beside it, which go on from their checkpoints when they are run
     again. Raises `UserError` when processes die before they have begun anything.
     """
 
-    def schedule(groups: Sequence[Sequence[RunSpec]], listener: Listener) -> Iterator[Attempt]:
+    def engine(
+        groups: Sequence[Sequence[RunSpec[TrainSettings]]], listener: Listener
+    ) -> Iterator[Attempt[TrainSettings]]:
         waiting = dict(enumerate(spec for members in groups for spec in members))
         interrupted = False
         while waiting and not runner.interrupt.requested:
-            pool = _Pool(runner, min(jobs, len(waiting)), threads, waiting, listener, progress)
+            pool = _Pool(runner, min(jobs, len(waiting)), threads, waiting, listener)
             try:
-                for members, measurements in pool.attempts(runner.interrupt):
-                    interrupted |= measurements[0].status == "interrupted"
-                    yield members, measurements
+                for attempt in pool.attempts(runner.interrupt):
+                    interrupted |= attempt.measurements[0].status == "interrupted"
+                    yield attempt
             finally:
                 pool.close()
-            if waiting and not pool.begun:
+            if waiting and not pool.begun and not runner.interrupt.requested:
                 raise UserError(f"--jobs {jobs}: the processes end before they begin a run (out of memory?)")
         if waiting or interrupted:
             raise KeyboardInterrupt
 
-    return schedule
+    return engine
 
 
 class _Pool:
@@ -135,21 +151,20 @@ class _Pool:
         runner: Runner,
         jobs: int,
         threads: int,
-        waiting: dict[int, RunSpec],
+        waiting: dict[int, RunSpec[TrainSettings]],
         listener: Listener,
-        progress: Callable[[str, Progress], None],
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.begun: set[int] = set()
-        self._waiting, self._listener, self._progress = waiting, listener, progress
+        self._waiting, self._listener = waiting, listener
         self._messages, self._stop = context.Queue(), context.Event()
         arguments = (replace(runner, interrupt=Interrupt()), threads, self._messages, self._stop)
         self._executor = ProcessPoolExecutor(jobs, context, _begin, arguments)
 
-    def attempts(self, interrupt: Interrupt) -> Iterator[Attempt]:
+    def attempts(self, interrupt: Interrupt) -> Iterator[Attempt[TrainSettings]]:
         """What becomes of the runs, as they end."""
         with _children_deaf_to_ctrl_c():
-            running: dict[Future, int] = {
+            running: dict[Future[Measurement | None], int] = {
                 self._executor.submit(_work, number, spec): number for number, spec in self._waiting.items()
             }
         while running:
@@ -166,10 +181,13 @@ class _Pool:
                     error = RuntimeError("a process of this plan died (killed, or out of memory?)")
                 if isinstance(error, UserError):
                     raise error
-                measurements = failure([spec], error, self._listener) if error else [future.result()]
-                if measurements != [None]:
+                measured = None if error else future.result()
+                if error or measured:
                     del self._waiting[number]
-                    yield [spec], measurements
+                if error:
+                    yield Attempt([spec], failure([spec], error, self._listener))
+                elif measured:
+                    yield Attempt([spec], [measured])
 
     def _hear(self) -> None:
         while True:
@@ -184,7 +202,7 @@ class _Pool:
                 self.begun.add(number)
                 self._listener.started(spec)
             if now is not None:
-                self._progress(spec.id, now)
+                self._listener.progress(spec, now)
 
     def close(self) -> None:
         """Lets the workers save what they are at, and waits for them."""
@@ -218,7 +236,7 @@ class _Stop(Interrupt):
     @property
     def requested(self) -> bool:
         parent = multiprocessing.parent_process()
-        return self._signalled or self._event.is_set() or not parent.is_alive()
+        return self._signalled or self._event.is_set() or parent is None or not parent.is_alive()
 
 
 class _Messenger(Observer):
@@ -243,7 +261,8 @@ def _begin(runner: Runner, threads: int, messages: Any, stop: Any) -> None:
 
 def _follow_parent() -> None:
     """Ends this process after its parent, when the run that it is at has saved its checkpoint."""
-    multiprocessing.parent_process().join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     with _at_work:
         os._exit(130)
 
@@ -251,7 +270,7 @@ def _follow_parent() -> None:
 _at_work = threading.Lock()
 
 
-def _work(number: int, spec: RunSpec) -> Measurement | None:
+def _work(number: int, spec: RunSpec[TrainSettings]) -> Measurement | None:
     """What comes of the run; None when it was not begun any more."""
     with _at_work:
         if _runner.interrupt.requested:

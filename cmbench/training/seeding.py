@@ -7,7 +7,7 @@ import hashlib
 import torch
 
 
-def stream(seed: int, *purpose: object) -> int:
+def derived_seed(seed: int, *purpose: object) -> int:
     """A 63-bit seed for one purpose ("weights", "order" of epoch 3 …) of the run with this `seed`."""
     text = "/".join(map(str, (seed, *purpose)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
@@ -15,4 +15,4 @@ def stream(seed: int, *purpose: object) -> int:
 
 def generator(seed: int, *purpose: object) -> torch.Generator:
     """A CPU generator for one purpose of the run with this `seed`."""
-    return torch.Generator().manual_seed(stream(seed, *purpose))
+    return torch.Generator().manual_seed(derived_seed(seed, *purpose))

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cmbench.errors import UserError
+from cmbench.experiments.execute import Progress
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.store import ResultStore
-from cmbench.training.trainer import Observer, Progress
+from cmbench.training.observer import Observer
 
 
 class TensorBoard(Observer):

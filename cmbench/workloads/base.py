@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cmbench.workloads.download import Report, silent
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -46,7 +48,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """The part of every batch that falls to process `rank` of `size`."""
 
     rank: int = 0
@@ -57,7 +59,7 @@ class Share:
         return items if self.size == 1 else items.tensor_split(self.size, dim)[self.rank]
 
 
-WHOLE = Share()
+WHOLE = Shard()
 
 
 class Batch(NamedTuple):
@@ -107,17 +109,17 @@ class Task(ABC):
 
     @abstractmethod
     def batches(
-        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+        self, batch_size: int, order: torch.Generator, start: int = 0, shard: Shard = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         """The batches of one epoch in the order that `order` gives, from batch number `start` on.
 
-        `batch_size` counts the examples of all processes, of which this one gets its `share`. The random changes that
+        `batch_size` counts the examples of all processes, of which this one gets its `shard`. The random changes that
         some workloads make to their training examples are left out unless `augment`.
         """
 
     @abstractmethod
-    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
-        """This process's share of the validation set, in order."""
+    def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
+        """This process's shard of the validation set, in order."""
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
@@ -129,31 +131,33 @@ class Task(ABC):
 
     @torch.no_grad()
     def evaluate(
-        self, model: nn.Module, share: Share = WHOLE, total: Callable[[Tensor], Tensor] = lambda sums: sums
+        self, model: nn.Module, shard: Shard = WHOLE, all_reduce: Callable[[Tensor], Tensor] = lambda sums: sums
     ) -> Evaluation:
         """Loss and metric on the validation set, in evaluation mode and without gradients.
 
-        `total` adds up what the processes, each with its `share`, have found.
+        `all_reduce` adds up what the processes, each with its `shard`, have found.
         """
         model.eval()
         sums: Any = 0
         count, carry = 0, None
-        for batch in self.valid_batches(share):
+        for batch in self.valid_batches(shard):
             scores, carry = self.score(model, batch, carry)
             sums, count = sums + scores, count + batch.whole
         model.train()
-        loss, correct = (total(sums) / count).tolist()
+        loss, correct = (all_reduce(sums) / count).tolist()
         return Evaluation(loss, self.metric.value(loss, correct))
 
 
 class Workload(ABC):
     """A data set with its model and metric, as one task or as a stream of them. Nothing is loaded before `load`.
 
-    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places.
+    `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places. `version`
+    counts the changes to what is computed: to the model, its initial weights, the batches, the loss or the metric.
     """
 
     metric: Metric
     card: Card
+    version: int
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self.data_dir = data_dir
@@ -167,13 +171,20 @@ class Workload(ABC):
         """Whether the files of the data are on this machine; what is in them `load` finds out."""
         return True
 
-    def prepare(self) -> None:
-        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench."""
+    def prepare(self, report: Report = silent) -> None:
+        """Downloads the data to where `load` finds it; nothing to do where it comes with cmbench.
+
+        `report` hears how that goes on, where cmbench itself downloads; torchvision and `datasets` show it themselves.
+        """
         return
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of the data and of how it is split: part of the identity of every run on it."""
+        """A hash of the data and of how it is split."""
+
+    def identity(self) -> str:
+        """What enters the identity of every run on it, `FINGERPRINT.vVERSION`."""
+        return f"{self.fingerprint()}.v{self.version}"
 
     @abstractmethod
     def load(self, device: torch.device) -> None:

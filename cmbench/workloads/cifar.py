@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import array_pickle, data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, SingleTask, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, standardised, stratified_split
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ class CIFAR(ImageClassification, SingleTask):
     Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.
     """
 
+    version = 1
+    name: str
     folder: str
-    files: tuple[str, ...]
+    files: ClassVar[dict[str, str]]
+    """The training files with their published MD5 sums."""
     label: bytes
     classes: int
     count = 50_000
@@ -37,7 +40,7 @@ class CIFAR(ImageClassification, SingleTask):
     deviation: tuple[float, float, float]
 
     def _folder(self) -> Path | None:
-        return places.find(self.files, (self.folder,), self.data_dir)
+        return data_locations.find(tuple(self.files), (self.folder,), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -46,9 +49,10 @@ class CIFAR(ImageClassification, SingleTask):
         """The training images, (N, 3, 32, 32) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()
         if folder is None:
-            raise places.missing(self.name, self.data_dir)
+            raise data_locations.missing(self.name, self.data_dir)
+        contents = [data_locations.verified(folder / name, md5) for name, md5 in self.files.items()]
         try:
-            batches = [pickle.loads((folder / name).read_bytes(), encoding="bytes") for name in self.files]
+            batches = [array_pickle.loads(content) for content in contents]
             images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
             labels = np.concatenate([batch[self.label] for batch in batches]).astype(np.int64)
         except Exception as error:
@@ -84,19 +88,27 @@ class CIFAR(ImageClassification, SingleTask):
         """torchvision's ResNet-34 with a 3×3 stem of stride 1 and without max-pooling."""
         from torchvision.models import resnet34
 
-        return with_small_stem(resnet34(num_classes=self.classes))
+        model: nn.Module = with_small_stem(resnet34(num_classes=self.classes))
+        return model
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         import torchvision
 
-        getattr(torchvision.datasets, self.name.upper())(places.home(self.data_dir), download=True)
+        getattr(torchvision.datasets, self.name.upper())(data_locations.home(self.data_dir), download=True)
 
 
 class CIFAR10(CIFAR):
     """Ten classes."""
 
     name = "cifar10"
-    folder, files, label = "cifar-10-batches-py", tuple(f"data_batch_{i}" for i in range(1, 6)), b"labels"
+    folder, label = "cifar-10-batches-py", b"labels"
+    files: ClassVar = {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    }
     classes = 10
     mean, deviation = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     card = Card(
@@ -111,7 +123,8 @@ class CIFAR100(CIFAR):
     """A hundred classes."""
 
     name = "cifar100"
-    folder, files, label = "cifar-100-python", ("train",), b"fine_labels"
+    folder, label = "cifar-100-python", b"fine_labels"
+    files: ClassVar = {"train": "16019d7e3df5f24257cddd939b257f8d"}
     classes = 100
     mean, deviation = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
     card = Card(

@@ -13,6 +13,7 @@ from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified
 class Digits(ImageClassification, SingleTask):
     """A stratified split of 1,437 training and 360 validation images, the same for every seed of a run."""
 
+    version = 1
     card = Card(
         data="scikit-learn's digits: 1,437 + 360 images of 8×8 pixels",
         source="comes with scikit-learn",

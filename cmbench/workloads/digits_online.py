@@ -16,6 +16,7 @@ from cmbench.workloads.stream import Split, Stream
 class DigitsOnline(Stream):
     """0 or 1, 2 or 3, … 8 or 9, with the images, the split and the model of the workload `digits`."""
 
+    version = 1
     ways = 2
     card = replace(Digits.card, data=f"{Digits.card.data}, as five two-way tasks")
 

@@ -8,12 +8,10 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from typing import NamedTuple
 
 ATTEMPTS = 5
 """Connections in a row that may bring nothing before a download is given up."""
@@ -23,8 +21,24 @@ TIMEOUT = 60
 BLOCK = 1 << 18
 
 
-def download(url: str, target: Path) -> Path:
-    """The file at `url`, fetched to `target` unless it is there; returns `target`.
+class Arrived(NamedTuple):
+    """How much of the file called `name` is here: so many bytes of `total`, None where the server does not say."""
+
+    name: str
+    size: int
+    total: int | None
+
+
+Report = Callable[[Arrived], None]
+"""Hears how a download goes on."""
+
+
+def silent(arrived: Arrived) -> None:
+    """Tells nobody."""
+
+
+def download(url: str, target: Path, report: Report = silent) -> Path:
+    """The file at `url`, fetched to `target` unless it is there; returns `target`. `report` hears of every block.
 
     What has arrived lies beside it in NAME.part, from whose end the next attempt, or the next call, goes on (HTTP
     Range). Raises `OSError` when nothing more arrives, and for an address that does not exist.
@@ -33,26 +47,23 @@ def download(url: str, target: Path) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(target.name, total=None)
-        idle = 0
-        while True:
-            before = _size(part)
-            error: Exception | None = None
-            try:
-                if _fetch(url, part, lambda size, total: bar.update(task, completed=size, total=total)):
-                    break
-            except urllib.error.HTTPError as refused:
-                if refused.code < 500:
-                    raise
-                error = refused
-            except (OSError, HTTPException) as broken:
-                error = broken
-            idle = 0 if _size(part) > before else idle + 1
-            if idle == ATTEMPTS:
-                raise ConnectionError(f"{url}: {_size(part):,} bytes arrived, then nothing more") from error
-            time.sleep(PAUSE if idle else 0)
+    idle = 0
+    while True:
+        before = _size(part)
+        error: Exception | None = None
+        try:
+            if _fetch(url, part, lambda size, total: report(Arrived(target.name, size, total))):
+                break
+        except urllib.error.HTTPError as refused:
+            if refused.code < 500:
+                raise
+            error = refused
+        except (OSError, HTTPException) as broken:
+            error = broken
+        idle = 0 if _size(part) > before else idle + 1
+        if idle == ATTEMPTS:
+            raise ConnectionError(f"{url}: {_size(part):,} bytes arrived, then nothing more") from error
+        time.sleep(PAUSE if idle else 0)
     part.replace(target)
     return target
 
@@ -61,7 +72,7 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _fetch(url: str, part: Path, report: Any) -> bool:
+def _fetch(url: str, part: Path, report: Callable[[int, int | None], None]) -> bool:
     """Adds to `part` what one connection brings; whether the file is complete then."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})

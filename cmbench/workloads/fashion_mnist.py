@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, SingleTask, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -26,6 +27,7 @@ class FashionMNIST(ImageClassification, SingleTask):
     `dataset-fashion-mnist`.
     """
 
+    version = 1
     card = Card(
         data="Fashion-MNIST: 50,000 + 10,000 of its 60,000 training images",
         source="https://github.com/zalandoresearch/fashion-mnist (torchvision; Debian: dataset-fashion-mnist)",
@@ -36,7 +38,7 @@ class FashionMNIST(ImageClassification, SingleTask):
 
     def _folder(self) -> Path | None:
         layouts = ("FashionMNIST/raw", "fashion-mnist")
-        return places.find((IMAGES, LABELS), layouts, self.data_dir, ("/usr/share/datasets/fashion-mnist",))
+        return data_locations.find((IMAGES, LABELS), layouts, self.data_dir, ("/usr/share/datasets/fashion-mnist",))
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -45,7 +47,7 @@ class FashionMNIST(ImageClassification, SingleTask):
         """The training images, (N, 28, 28) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()
         if folder is None:
-            raise places.missing("fashion_mnist", self.data_dir, ("apt-get install dataset-fashion-mnist",))
+            raise data_locations.missing("fashion_mnist", self.data_dir, ("apt-get install dataset-fashion-mnist",))
         return read_images(folder, "Fashion-MNIST", self.counts)
 
     def fingerprint(self) -> str:
@@ -76,10 +78,10 @@ class FashionMNIST(ImageClassification, SingleTask):
             nn.Linear(32 * 7 * 7, 10),
         )
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import FashionMNIST as Download
 
-        Download(places.home(self.data_dir), download=True)
+        Download(data_locations.home(self.data_dir), download=True)
 
 
 def read_images(folder: Path, name: str, counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

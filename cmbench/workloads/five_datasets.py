@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.cifar import CIFAR10, with_small_stem
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.fashion_mnist import FashionMNIST
 from cmbench.workloads.imagenet import DEVIATION, MEAN
 from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
@@ -22,7 +23,7 @@ from cmbench.workloads.stream import Split, Stream, StreamTask
 from cmbench.workloads.svhn import SVHN
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Where the training images of one data set come from."""
 
     def is_here(self) -> bool:
@@ -31,16 +32,16 @@ class Source(Protocol):
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes, (N, 3, 32, 32) or grey (N, 28, 28), and classes (N,); raises `UserError` for other files."""
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         """Downloads them."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Member:
     """One data set, and how many of its training images, or what share of them, are for validation."""
 
     name: str
-    source: Callable[[Path | None], Source]
+    source: Callable[[Path | None], ImageSource]
     valid: int | float
 
 
@@ -58,14 +59,15 @@ class FiveDatasetsOnline(Stream):
     CIFAR-10, MNIST and Fashion-MNIST, a fifth of SVHN and notMNIST. Their test images are left alone.
     """
 
+    version = 1
     ways = 10
     task = SmallPictures
-    parts = (
-        Part("CIFAR-10", CIFAR10, 10_000),
-        Part("MNIST", MNIST, 10_000),
-        Part("Fashion-MNIST", FashionMNIST, 10_000),
-        Part("SVHN", SVHN, 0.2),
-        Part("notMNIST", NotMNIST, 0.2),
+    members = (
+        Member("CIFAR-10", CIFAR10, 10_000),
+        Member("MNIST", MNIST, 10_000),
+        Member("Fashion-MNIST", FashionMNIST, 10_000),
+        Member("SVHN", SVHN, 0.2),
+        Member("notMNIST", NotMNIST, 0.2),
     )
     card = Card(
         data="CIFAR-10, MNIST, Fashion-MNIST, SVHN, notMNIST as five ten-way tasks: 213,584 + 48,397 of their training "
@@ -75,44 +77,47 @@ class FiveDatasetsOnline(Stream):
         parameters=11_194_482,
     )
 
-    def _missing(self) -> list[Part]:
-        return [part for part in self.parts if not part.source(self.data_dir).is_here()]
+    def _missing(self) -> list[Member]:
+        return [member for member in self.members if not member.source(self.data_dir).is_here()]
 
     def is_here(self) -> bool:
         return not self._missing()
 
-    def _read(self) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
+    def _read(self) -> Iterator[tuple[Member, np.ndarray, np.ndarray]]:
         if missing := self._missing():
-            raise places.missing("five_datasets_online", self.data_dir, parts=[part.name for part in missing])
-        for part in self.parts:
-            images, labels = part.source(self.data_dir).read()
-            yield part, images, labels.astype(np.int64)
+            raise data_locations.missing(
+                "five_datasets_online", self.data_dir, parts=[member.name for member in missing]
+            )
+        for member in self.members:
+            images, labels = member.source(self.data_dir).read()
+            yield member, images, labels.astype(np.int64)
 
     def fingerprint(self) -> str:
         return digest(
             *(
-                # Part by part: all images together are 800 MB.
-                digest(images.tobytes(), labels.tobytes(), f"stratified {part.valid} {SPLIT_SEED}".encode()).encode()
-                for part, images, labels in self._read()
+                # One by one: all images together are 800 MB.
+                digest(images.tobytes(), labels.tobytes(), f"stratified {member.valid} {SPLIT_SEED}".encode()).encode()
+                for member, images, labels in self._read()
             )
         )
 
     def splits(self) -> Iterator[Split]:
-        for part, images, labels in self._read():
+        for member, images, labels in self._read():
             if images.ndim == 3:
                 images = as_rgb(images)
-            train, valid = stratified_split(labels, part.valid)
+            train, valid = stratified_split(labels, member.valid)
             yield Split(images[train], labels[train], images[valid], labels[valid])
 
     def model(self) -> nn.Module:
         """torchvision's ResNet-18 with a 3×3 stem of stride 1, without max-pooling, and 50 outputs."""
         from torchvision.models import resnet18
 
-        return with_small_stem(resnet18(num_classes=self.ways * len(self.parts)))
+        model: nn.Module = with_small_stem(resnet18(num_classes=self.ways * len(self.members)))
+        return model
 
-    def prepare(self) -> None:
-        for part in self._missing():
-            part.source(self.data_dir).prepare()
+    def prepare(self, report: Report = silent) -> None:
+        for member in self._missing():
+            member.source(self.data_dir).prepare(report)
 
 
 def as_rgb(images: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
-from cmbench.workloads.base import WHOLE, Batch, Card, Share, SingleTask, digest
+from cmbench.workloads import data_locations
+from cmbench.workloads.base import WHOLE, Batch, Card, Shard, SingleTask, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import Classification
 
 CLASSES = 1000
@@ -30,6 +31,7 @@ class ImageNet(Classification, SingleTask):
     images are central crops. The official validation set is the validation set.
     """
 
+    version = 1
     card = Card(
         data="ImageNet-1k: 1,281,167 + 50,000 photographs",
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
@@ -38,9 +40,9 @@ class ImageNet(Classification, SingleTask):
     )
 
     def _folder(self) -> Path | None:
-        home = places.home(self.data_dir)
+        home = data_locations.home(self.data_dir)
         for folder in (home, home / "imagenet", home / "ILSVRC" / "Data" / "CLS-LOC", home / "imagenet-1k"):
-            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or places.parquet(folder, "train"):
+            if ((folder / "train").is_dir() and (folder / "val").is_dir()) or data_locations.parquet(folder, "train"):
                 return folder
         return None
 
@@ -50,19 +52,20 @@ class ImageNet(Classification, SingleTask):
     def _found(self) -> Path:
         folder = self._folder()
         if folder is None:
+            home = data_locations.home(self.data_dir)
             raise UserError(
-                f"workload imagenet: its data is not in {places.home(self.data_dir)} (--data-dir, {places.VARIABLE})\n"
+                f"workload imagenet: its data is not in {home} (--data-dir, {data_locations.VARIABLE})\n"
                 "  put there a folder imagenet/ with train/ and val/, one folder per class in each;\n"
                 "  or accept its terms on the hub and run\n"
                 "  hf download ILSVRC/imagenet-1k --repo-type dataset --include 'data/*' "
-                f"--local-dir {places.home(self.data_dir) / 'imagenet-1k'}"
+                f"--local-dir {home / 'imagenet-1k'}"
             )
         return folder
 
     def fingerprint(self) -> str:
         """Of names and sizes, not of 150 GB: every class with its number of files, or every parquet file's size."""
         folder = self._found()
-        files = places.parquet(folder, "train") + places.parquet(folder, "validation")
+        files = data_locations.parquet(folder, "train") + data_locations.parquet(folder, "validation")
         if files:
             return digest(*(f"{file.name} {file.stat().st_size}".encode() for file in files))
         rows = []
@@ -74,50 +77,51 @@ class ImageNet(Classification, SingleTask):
 
     def load(self, device: torch.device) -> None:
         self.device, folder = device, self._found()
-        if places.parquet(folder, "train"):
-            self.train_set: Any = _Parquet(places.parquet(folder, "train"), augment=True)
-            self.valid_set: Any = _Parquet(places.parquet(folder, "validation"), augment=False)
+        if data_locations.parquet(folder, "train"):
+            self.train_set: Any = _Parquet(data_locations.parquet(folder, "train"), augment=True)
+            self.valid_set: Any = _Parquet(data_locations.parquet(folder, "validation"), augment=False)
         else:
             self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
             if odd := sorted({*self.train_set.tree.classes} ^ {*self.valid_set.tree.classes}):
                 raise UserError(f"{folder}: train/ and val/ have different classes: {', '.join(odd[:5])}")
         workers = os.cpu_count() or 1
-        self._options = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
+        self._options: dict[str, Any] = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
 
     def model(self) -> nn.Module:
         from torchvision.models import efficientnet_b0
 
-        return efficientnet_b0(num_classes=CLASSES)
+        model: nn.Module = efficientnet_b0(num_classes=CLASSES)
+        return model
 
     @property
     def examples(self) -> int:
         return len(self.train_set)
 
     def batches(
-        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+        self, batch_size: int, order: torch.Generator, start: int = 0, shard: Shard = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         permutation = torch.randperm(self.examples, generator=order)
         # Each image has a seed of its own, so that neither workers nor an epoch taken up in the middle change it.
         self.train_set.seed = int(torch.randint(2**62, (), generator=order))
         self.train_set.augment = augment
-        yield from self._read(self.train_set, permutation.split(batch_size)[start:], share)
+        yield from self._read(self.train_set, torch.split(permutation, batch_size)[start:], shard)
 
-    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
-        yield from self._read(self.valid_set, torch.arange(len(self.valid_set)).split(EVALUATION_BATCH), share)
+    def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
+        yield from self._read(self.valid_set, torch.split(torch.arange(len(self.valid_set)), EVALUATION_BATCH), shard)
 
-    def _read(self, images: Dataset, batches: Sequence[Tensor], share: Share) -> Iterator[Batch]:
-        numbers = [share.of(batch).tolist() for batch in batches]
+    def _read(self, images: Dataset[Any], batches: Sequence[Tensor], shard: Shard) -> Iterator[Batch]:
+        numbers = [shard.of(batch).tolist() for batch in batches]
         # A generator of its own: a loader draws one number, which would not be drawn again after a resume.
         loader = DataLoader(images, batch_sampler=numbers, generator=torch.Generator(), **self._options)
         for batch, (pixels, labels) in zip(batches, loader, strict=True):
             inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in (pixels, labels))
             yield Batch(inputs, targets, len(batch))
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         self._found()  # its terms must be accepted by a person: there is nothing to download without
 
 
-class _Images(Dataset):
+class _Images(Dataset[Any]):
     """Images as standardised tensors, cropped at random where they `augment`, else in the middle.
 
     The chances of an image depend on `seed` and its number alone.
@@ -158,7 +162,8 @@ class _Folders(_Images):
         return len(self.tree)
 
     def picture(self, i: int) -> tuple[Any, int]:
-        return self.tree[i]
+        pair: tuple[Any, int] = self.tree[i]
+        return pair
 
 
 class _Parquet(_Images):

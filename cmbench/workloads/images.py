@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cmbench.workloads.augmentation import Augmentation
-from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Share, Task
+from cmbench.workloads.base import ACCURACY, WHOLE, Batch, Shard, Task
 
 VALID_BATCH = 1000
 SPLIT_SEED = 0
@@ -56,7 +56,8 @@ class Classification(Task):
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """What the model says of the images, (B, classes)."""
-        return model(images)
+        logits: Tensor = model(images)
+        return logits
 
     def loss(self, model: nn.Module, batch: Batch, carry: None) -> tuple[Tensor, None]:
         return F.cross_entropy(self.logits(model, batch.inputs), batch.targets), None
@@ -88,7 +89,7 @@ class ImageClassification(Classification):
         return len(self.train_labels)
 
     def batches(
-        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+        self, batch_size: int, order: torch.Generator, start: int = 0, shard: Shard = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         count, device = self.examples, self.train_labels.device
         permutation = torch.randperm(count, generator=order).to(device)
@@ -97,13 +98,13 @@ class ImageClassification(Classification):
         places = torch.arange(count, device=device)
         for first in range(start * batch_size, count, batch_size):
             last = min(first + batch_size, count)
-            chosen = share.of(permutation[first:last])
+            chosen = shard.of(permutation[first:last])
             images = self.train_images[chosen]
             if change is not None:
-                images = change(images, share.of(places[first:last]))
+                images = change(images, shard.of(places[first:last]))
             yield Batch(self.inputs(images), self.train_labels[chosen], last - first)
 
-    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
-        pairs = zip(self.valid_images.split(VALID_BATCH), self.valid_labels.split(VALID_BATCH), strict=True)
+    def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
+        pairs = zip(*(torch.split(part, VALID_BATCH) for part in (self.valid_images, self.valid_labels)), strict=True)
         for images, labels in pairs:
-            yield Batch(self.inputs(share.of(images)), share.of(labels), len(labels))
+            yield Batch(self.inputs(shard.of(images)), shard.of(labels), len(labels))

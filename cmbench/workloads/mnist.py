@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.fashion_mnist import IMAGES, LABELS, read_images
 
 
@@ -20,17 +21,20 @@ class MNIST:
 
     def _folder(self) -> Path | None:
         # Not in the folder itself: Fashion-MNIST's files have the same names.
-        folders = (places.home(self.data_dir) / sub for sub in ("MNIST/raw", "mnist"))
-        return next((folder for folder in folders if places.holds(folder, (IMAGES, LABELS))), None)
+        folders = (data_locations.home(self.data_dir) / sub for sub in ("MNIST/raw", "mnist"))
+        return next((folder for folder in folders if data_locations.holds(folder, (IMAGES, LABELS))), None)
 
     def is_here(self) -> bool:
         return self._folder() is not None
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (N, 28, 28) and classes (N,); raises `UserError` for other files."""
-        return read_images(self._folder(), "MNIST", self.counts)
+        folder = self._folder()
+        if folder is None:
+            raise data_locations.missing("five_datasets_online", self.data_dir, parts=["MNIST"])
+        return read_images(folder, "MNIST", self.counts)
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import MNIST as Download
 
-        Download(places.home(self.data_dir), download=True)
+        Download(data_locations.home(self.data_dir), download=True)

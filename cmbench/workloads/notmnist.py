@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
-from cmbench.workloads.download import download
+from cmbench.workloads import data_locations
+from cmbench.workloads.download import Report, download, silent
 
 NAME = "notMNIST_small"
 LETTERS = "ABCDEFGHIJ"
@@ -33,7 +33,7 @@ class NotMNIST:
 
     def _place(self) -> Path | None:
         """The folder, or the archive."""
-        home = places.home(self.data_dir)
+        home = data_locations.home(self.data_dir)
         for folder in (home, home / "notMNIST"):
             if all((folder / NAME / letter).is_dir() for letter in LETTERS):
                 return folder / NAME
@@ -50,6 +50,8 @@ class NotMNIST:
         Raises `UserError` for other files.
         """
         place = self._place()
+        if place is None:
+            raise data_locations.missing("five_datasets_online", self.data_dir, parts=["notMNIST"])
         images, labels = [], []
         try:
             for letter, _, content in sorted(_folder(place) if place.is_dir() else _archive(place)):
@@ -64,8 +66,8 @@ class NotMNIST:
             raise UserError(f"{place}: not notMNIST: images of each letter: {counts}: accepted: {list(self.counts)}")
         return np.stack(images), np.array(labels, np.int64)
 
-    def prepare(self) -> None:
-        download(self.url, places.home(self.data_dir) / f"{NAME}.tar.gz")
+    def prepare(self, report: Report = silent) -> None:
+        download(self.url, data_locations.home(self.data_dir) / f"{NAME}.tar.gz", report)
 
 
 def _folder(folder: Path) -> Iterator[tuple[str, str, bytes]]:
@@ -79,8 +81,9 @@ def _archive(archive: Path) -> Iterator[tuple[str, str, bytes]]:
     with tarfile.open(archive) as files:
         for member in files:
             path = PurePosixPath(member.name)
-            if member.isfile() and path.suffix == ".png" and path.parent.name in LETTERS:
-                yield path.parent.name, path.name, files.extractfile(member).read()
+            is_picture = path.suffix == ".png" and path.parent.name in LETTERS
+            if is_picture and member.isfile() and (content := files.extractfile(member)):
+                yield path.parent.name, path.name, content.read()
 
 
 def _decode(content: bytes) -> np.ndarray | None:

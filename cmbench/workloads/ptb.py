@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
+from cmbench.workloads.download import Report, silent
 from cmbench.workloads.text import LanguageModelling
 
 FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
@@ -22,6 +23,7 @@ _CONVERTED = "refs/convert/parquet"
 class PTB(LanguageModelling):
     """929,589 tokens to train on and 73,760 to validate on; the test text is checked and left alone."""
 
+    version = 1
     card = Card(
         data="Penn Treebank: 929,589 + 73,760 tokens, 10,000 words",
         source=f"ptb.train.txt, ptb.valid.txt, ptb.test.txt (hub: {HUB})",
@@ -30,7 +32,7 @@ class PTB(LanguageModelling):
     )
 
     def _folder(self) -> Path | None:
-        return places.find(tuple(FILES.values()), ("ptb", "simple-examples/data"), self.data_dir)
+        return data_locations.find(tuple(FILES.values()), ("ptb", "simple-examples/data"), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -38,7 +40,7 @@ class PTB(LanguageModelling):
     def _read(self) -> dict[str, list[str]]:
         folder = self._folder()
         if folder is None:
-            raise places.missing("ptb", self.data_dir)
+            raise data_locations.missing("ptb", self.data_dir)
         texts = {split: _words(folder / name) for split, name in FILES.items()}
         for split, words in texts.items():
             if len(words) != TOKENS[split]:
@@ -63,11 +65,11 @@ class PTB(LanguageModelling):
             for split in ("train", "validation")
         )
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         """Downloads the hub's parquet files and writes them as the text files that they came from."""
         from datasets import load_dataset
 
-        folder = places.home(self.data_dir) / "ptb"
+        folder = data_locations.home(self.data_dir) / "ptb"
         folder.mkdir(parents=True, exist_ok=True)
         loaded = load_dataset(HUB, revision=_CONVERTED)
         for split, name in FILES.items():

@@ -28,6 +28,7 @@ class PyDoc(LanguageModelling):
     The text differs between versions of Python, so runs under different ones have different identities.
     """
 
+    version = 1
     card = Card(
         data="the topics of pydoc, in the words of this version of Python",
         source="comes with CPython",

@@ -33,4 +33,5 @@ def get_workload(name: str, where: str = "", data_dir: Path | None = None) -> Wo
     if name not in WORKLOADS:
         raise unknown("workload", name, WORKLOADS, where)
     module, _, attribute = WORKLOADS[name].partition(":")
-    return getattr(import_module(module), attribute)(data_dir)
+    workload: Workload = getattr(import_module(module), attribute)(data_dir)
+    return workload

@@ -38,7 +38,8 @@ class StreamTask(ImageClassification):
         )
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        return model(images)[:, self.outputs]
+        logits: Tensor = model(images)[:, self.outputs]
+        return logits
 
 
 class Stream(Workload):

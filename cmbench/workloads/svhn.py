@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
+from cmbench.workloads.download import Report, silent
 
 FILE = "train_32x32.mat"
 
@@ -24,7 +25,7 @@ class SVHN:
         self.data_dir = data_dir
 
     def _folder(self) -> Path | None:
-        return places.find((FILE,), ("SVHN", "svhn"), self.data_dir)
+        return data_locations.find((FILE,), ("SVHN", "svhn"), self.data_dir)
 
     def is_here(self) -> bool:
         return self._folder() is not None
@@ -33,7 +34,10 @@ class SVHN:
         """Bytes (N, 3, 32, 32) and classes (N,); raises `UserError` for another file."""
         from scipy.io import loadmat
 
-        file = self._folder() / FILE
+        folder = self._folder()
+        if folder is None:
+            raise data_locations.missing("five_datasets_online", self.data_dir, parts=["SVHN"])
+        file = folder / FILE
         try:
             content = loadmat(file)
             images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))
@@ -49,9 +53,9 @@ class SVHN:
             raise UserError(f"{file}: not SVHN: {len(images):,} images of {images.shape[1:]}")
         return images, labels
 
-    def prepare(self) -> None:
+    def prepare(self, report: Report = silent) -> None:
         from torchvision.datasets import SVHN as Download
 
-        folder = places.home(self.data_dir) / "SVHN"
+        folder = data_locations.home(self.data_dir) / "SVHN"
         folder.mkdir(parents=True, exist_ok=True)
         Download(folder, split="train", download=True)

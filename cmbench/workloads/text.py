@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import PERPLEXITY, WHOLE, Batch, Share, SingleTask
+from cmbench.workloads.base import PERPLEXITY, WHOLE, Batch, Shard, SingleTask
 
 UNROLL = 35
 """Tokens that the gradient goes back through."""
@@ -57,18 +57,18 @@ class LanguageModelling(SingleTask):
         return batch_size
 
     def batches(
-        self, batch_size: int, order: torch.Generator, start: int = 0, share: Share = WHOLE, augment: bool = True
+        self, batch_size: int, order: torch.Generator, start: int = 0, shard: Shard = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         """Windows of the text in its own order: the state is carried, so there is nothing to shuffle."""
-        yield from _windows(columns(self.train_tokens, batch_size), share, start)
+        yield from _windows(columns(self.train_tokens, batch_size), shard, start)
 
-    def valid_batches(self, share: Share = WHOLE) -> Iterator[Batch]:
-        yield from _windows(columns(self.valid_tokens, EVALUATION_COLUMNS), share)
+    def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
+        yield from _windows(columns(self.valid_tokens, EVALUATION_COLUMNS), shard)
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         logits, carry = model(batch.inputs, carry)
         loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
-        return loss, tuple(state.detach() for state in carry)
+        return loss, None if carry is None else (carry[0].detach(), carry[1].detach())
 
     def score(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         logits, carry = model(batch.inputs, carry)
@@ -76,8 +76,8 @@ class LanguageModelling(SingleTask):
         return torch.stack([loss.float(), (logits.argmax(-1) == batch.targets).sum().float()]), carry
 
 
-def _windows(text: Tensor, share: Share, start: int = 0) -> Iterator[Batch]:
-    own = share.of(text, 1)
+def _windows(text: Tensor, shard: Shard, start: int = 0) -> Iterator[Batch]:
+    own = shard.of(text, 1)
     for first in range(start * UNROLL, len(text) - 1, UNROLL):
         last = min(first + UNROLL, len(text) - 1)
         yield Batch(own[first:last], own[first + 1 : last + 1], (last - first) * text.shape[1])

@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cmbench.errors import UserError
-from cmbench.workloads import places
+from cmbench.workloads import data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, digest
-from cmbench.workloads.download import download, unzip
+from cmbench.workloads.download import Report, download, silent, unzip
 from cmbench.workloads.imagenet import DEVIATION, MEAN
 from cmbench.workloads.images import SPLIT_SEED, standardised
 from cmbench.workloads.stream import Split, Stream, StreamTask
@@ -51,6 +51,7 @@ class TinyImageNetOnline(Stream):
     whenever they are loaded, which takes about 20 s on two cores.
     """
 
+    version = 1
     ways = 5
     task = Photographs
     url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -62,39 +63,39 @@ class TinyImageNetOnline(Stream):
         parameters=2_873_640,
     )
 
-    def _source(self) -> Source | None:
-        home = places.home(self.data_dir)
+    def _layout(self) -> Layout | None:
+        home = data_locations.home(self.data_dir)
         for folder in (home / NAME, home / "tiny-imagenet", home):
             if (folder / "wnids.txt").is_file() and (folder / "train").is_dir():
                 return _Folder(folder)
-            if places.parquet(folder, "train") and places.parquet(folder, "valid"):
+            if data_locations.parquet(folder, "train") and data_locations.parquet(folder, "valid"):
                 return _Parquet(folder)
         return None
 
     def is_here(self) -> bool:
-        return self._source() is not None
+        return self._layout() is not None
 
-    def _found(self) -> Source:
-        source = self._source()
-        if source is None:
-            target = places.home(self.data_dir) / "tiny-imagenet"
+    def _found(self) -> Layout:
+        layout = self._layout()
+        if layout is None:
+            target = data_locations.home(self.data_dir) / "tiny-imagenet"
             hub = f"hf download zh-plus/tiny-imagenet --repo-type dataset --local-dir {target}"
-            raise places.missing("tinyimagenet_online", self.data_dir, (hub,))
-        return source
+            raise data_locations.missing("tinyimagenet_online", self.data_dir, (hub,))
+        return layout
 
     def fingerprint(self) -> str:
         """Of names and sizes, not of all bytes."""
-        source = self._found()
+        layout = self._found()
         try:
-            marks = list(source.marks())
+            marks = list(layout.marks())
         except OSError as error:
-            raise UserError(f"{source.folder}: not TinyImageNet: {error}") from None
+            raise UserError(f"{layout.folder}: not TinyImageNet: {error}") from None
         return digest(*marks, f"tasks of {self.ways} classes, {SPLIT_SEED}, crop and flip".encode())
 
     def splits(self) -> Iterator[Split]:
-        source = self._found()
-        train = self._decoded(source, "train", self.train_count)
-        valid = self._decoded(source, "valid", self.valid_count)
+        layout = self._found()
+        train = self._decoded(layout, "train", self.train_count)
+        valid = self._decoded(layout, "valid", self.valid_count)
         classes = np.random.default_rng(SPLIT_SEED).permutation(self.classes)
         for chosen in classes.reshape(-1, self.ways):
             parts = []
@@ -103,18 +104,18 @@ class TinyImageNetOnline(Stream):
                 parts += [images[chosen].reshape(-1, 3, SIZE, SIZE), np.repeat(np.arange(self.ways), count)]
             yield Split(*parts)
 
-    def _decoded(self, source: Source, split: str, count: int) -> np.ndarray:
+    def _decoded(self, layout: Layout, split: str, count: int) -> np.ndarray:
         """The images of all classes in their order, (classes, count, 3, 64, 64) bytes: 1.2 GB for the training images.
 
         Raises `UserError` when there are not `count` of each class.
         """
         try:
-            rows = sorted(source.rows(split), key=lambda row: row.label)
+            rows = sorted(layout.rows(split), key=lambda row: row.label)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{source.folder}: not TinyImageNet: {type(error).__name__}: {error}") from None
+            raise UserError(f"{layout.folder}: not TinyImageNet: {type(error).__name__}: {error}") from None
         if [row.label for row in rows] != np.repeat(np.arange(self.classes), count).tolist():
             raise UserError(
-                f"{source.folder}: not TinyImageNet: {len(rows):,} images in {split}: accepted: "
+                f"{layout.folder}: not TinyImageNet: {len(rows):,} images in {split}: accepted: "
                 f"{count} of each of {self.classes} classes"
             )
         images = np.empty((len(rows), 3, SIZE, SIZE), np.uint8)
@@ -137,9 +138,9 @@ class TinyImageNetOnline(Stream):
         layers += [nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.classes)]
         return nn.Sequential(*layers)
 
-    def prepare(self) -> None:
-        home = places.home(self.data_dir)
-        archive = download(self.url, home / f"{NAME}.zip")
+    def prepare(self, report: Report = silent) -> None:
+        home = data_locations.home(self.data_dir)
+        archive = download(self.url, home / f"{NAME}.zip", report)
         unzip(archive, home, NAME)
         archive.unlink()
 
@@ -152,10 +153,12 @@ class Row(NamedTuple):
     content: Path | io.BytesIO
 
 
-class Source(Protocol):
-    """One of the forms that the data comes in, lying in `folder`."""
+class Layout(Protocol):
+    """One of the forms that the data comes in."""
 
-    folder: Path
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
 
     def rows(self, split: str) -> Iterator[Row]:
         """The images of `train` or `valid`, not decoded; classes are counted in the order of their WordNet numbers."""
@@ -201,7 +204,7 @@ class _Parquet:
     folder: Path
 
     def _files(self, split: str) -> list[Path]:
-        return places.parquet(self.folder, split)
+        return data_locations.parquet(self.folder, split)
 
     def rows(self, split: str) -> Iterator[Row]:
         from pyarrow.parquet import ParquetFile

@@ -80,6 +80,26 @@ def test_a_signal_to_the_command_stops_every_run_with_a_checkpoint(number, cmben
     assert len(list(cmbench.folder.rglob("*.resume.pt"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("number", "send"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg)]
+)
+def test_a_signal_while_the_workers_start_is_an_interrupt_too(number, send, cmbench):
+    process = subprocess.Popen(
+        cmbench.line(*LONG), cwd=cmbench.folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not workers_of(process):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    send(process.pid, number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "interrupted; what was done is kept" in err
+    assert "out of memory" not in err
+    assert outcomes(cmbench.folder) == {}
+
+
 def test_workers_end_with_a_checkpoint_when_the_command_is_killed(cmbench):
     process = started(cmbench)
     workers = workers_of(process)

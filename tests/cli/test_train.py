@@ -1,11 +1,14 @@
 """`cmbench train` as a user meets it: its table, its files, what it skips, what it refuses, how it survives."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+
+from cmbench.experiments.suite import builtin_suites
 
 SHORT = ("--set", "epochs=1", "--set", "schedule=constant")
 
@@ -77,6 +80,37 @@ def test_sharpness_of_a_finished_run_joins_its_table(trained):
     assert measured["metrics"]["top_eigenvalue"] > 0
     assert measured["metrics"]["residual"] < 0.01
     assert "finished before" in cmbench("sharpness", path, "--set", "batches=1").stderr
+
+
+def test_the_same_files_are_measured_once_and_their_measurements_are_passed_over(trained):
+    cmbench, _ = trained
+    runs = cmbench.files("results/digits/adam/*.json")
+    cmbench("sharpness", *runs, "--set", "batches=1", "--set", "tolerance=0.01")
+    everything = cmbench.files("results/digits/adam/*.json")
+    assert len(everything) > len(runs)
+    again = cmbench("sharpness", *everything, "--set", "batches=1", "--set", "tolerance=0.01")
+    assert "2 runs were finished before; nothing to do" in again.stderr
+    measured = [path for path in everything if path not in runs]
+    refused = cmbench("sharpness", *measured, code=2)
+    assert "measurements alone are given; accepted: results of completed training runs" in refused.stderr
+
+
+def test_a_suite_with_the_same_settings_under_another_name_trains_nothing(trained):
+    cmbench, _ = trained
+    (cmbench.folder / "again.yaml").write_text(builtin_suites()["digits"].read_text())
+    optimizers = ("--opt", "adam", "--opt", "adam_sam_cm", "--seeds", "2")
+    done = cmbench("train", "--suite", "again.yaml", *optimizers, *SHORT)
+    assert sorted(done.stderr.splitlines()) == [
+        f"again {label} seed {seed}: equals digits/{label}, taken over from there"
+        for label in ("adam", "adam_sam_cm")
+        for seed in (0, 1)
+    ]
+    assert [path.parts[-2:] for path in cmbench.files("results/again/**/*.best.pt")] == [
+        path.parts[-2:] for path in cmbench.files("results/digits/**/*.best.pt")
+    ]
+    runs = cmbench.files("results/again/adam/*.json")
+    assert "λmax" in cmbench("sharpness", *runs, "--set", "batches=1", "--set", "iterations=190").stdout
+    shutil.rmtree(cmbench.folder / "results" / "again")  # the other tests of this module count results
 
 
 def test_sharpness_refuses_what_is_no_finished_run(trained, tmp_path):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Measurement, execute, in_turn
+from cmbench.experiments.execute import Listener, Measurement, execute, in_turn
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.store import ResultStore, folder_name, write_atomically
 from cmbench.experiments.suite import load_suite
@@ -84,6 +84,80 @@ def test_a_failure_is_recorded_and_the_others_still_run(tmp_path, specs):
     assert [result.status for result in outcome.results] == ["completed", "failed", "completed", "completed"]
     assert outcome.results[1].error == "RuntimeError: out of luck"
     assert not outcome.ok
+
+
+def test_labels_with_equal_settings_are_run_once_and_each_has_its_result(tmp_path, file):
+    optimizers = "optimizers:\n  adam: {lr: 0.01}\n  the same: {name: adam, lr: 0.01}\n  sgd: {}\n"
+    suite = "kind: train\ndescription: twins\nworkload: digits\nepochs: 1\nbatch_size: 64\n" + optimizers
+    specs = plan_training(load_suite(file(suite), kind="train"), "data", [0])
+    store, calls = ResultStore(tmp_path), []
+
+    def run(members):
+        calls.extend(members)
+        for spec in members:
+            write_atomically(store.path(spec, ".pt"), lambda file: file.write(b"weights"))
+        return completed(members)
+
+    outcome = execute(specs, store, in_turn(run))
+    assert [spec.optimizer.label for spec in calls] == ["adam", "sgd"]
+    assert [result.optimizer.label for result in outcome.results] == ["adam", "the same", "sgd"]
+    assert [result.taken_from for result in outcome.results] == [None, "mine/adam", None]
+    twin = store.path(specs[1])
+    assert twin.parent.name == "the_same"
+    assert store.read(twin) == outcome.results[1]
+    assert twin.with_suffix(".pt").read_bytes() == b"weights"
+    assert execute(specs, store, in_turn(run)).skipped == 3
+    assert len(calls) == 2
+
+
+def of_another_suite(specs, name="other"):
+    return [spec.model_copy(update={"suite": spec.suite.model_copy(update={"name": name})}) for spec in specs]
+
+
+def test_what_another_suite_has_finished_is_taken_over_with_its_weights_and_says_so(tmp_path, specs):
+    def run(members):
+        for spec in members:
+            for suffix in (".pt", ".best.pt"):
+                write_atomically(
+                    ResultStore(tmp_path).path(spec, suffix), lambda file, id=spec.id: file.write(id.encode())
+                )
+        return completed(members)
+
+    class Heard(Listener):
+        planned_runs, taken = None, ()
+
+        def planned(self, todo):
+            self.planned_runs = list(todo)
+
+        def taken_over(self, spec, result):
+            self.taken = (*self.taken, (spec.id, result.taken_from))
+
+    execute(specs[:3], ResultStore(tmp_path), in_turn(run))
+    others, heard, store = of_another_suite(specs), Heard(), ResultStore(tmp_path)
+    outcome = execute(others, store, in_turn(run), listener=heard)
+    assert heard.planned_runs == others[3:]
+    assert heard.taken == tuple((s.id, f"digits/{s.optimizer.label}") for s in specs[:3])
+    assert outcome.skipped == 3
+    for spec, result in zip(others, outcome.results, strict=True):
+        assert (result.suite.name, result.id) == ("other", spec.id)
+        assert store.read(store.path(spec)) == result
+        assert [store.path(spec, suffix).read_text() for suffix in (".pt", ".best.pt")] == [spec.id] * 2
+    third = execute(of_another_suite(specs, "third"), ResultStore(tmp_path), in_turn(run))
+    # where it was run, not where it was found
+    assert {result.taken_from for result in third.results} == {"digits/adam", "digits/sgd", "other/sgd"}
+
+
+def test_nothing_is_taken_over_that_is_not_final_or_not_wanted(tmp_path, specs):
+    (spec,) = specs[:1]
+    execute([spec], ResultStore(tmp_path), in_turn(lambda members: [Measurement("failed", error="out of luck")]))
+    assert execute(of_another_suite([spec]), ResultStore(tmp_path), in_turn(completed)).skipped == 0
+    again = execute(of_another_suite([spec], "third"), ResultStore(tmp_path), in_turn(completed), force=True)
+    assert again.results[0].taken_from is None
+    ResultStore(tmp_path).path(spec).write_text("broken")
+    assert execute(of_another_suite([spec], "fourth"), ResultStore(tmp_path), in_turn(completed)).skipped == 1
+    telemetry = spec.telemetry.model_copy(update={"gradient_norm": True})
+    fifth = of_another_suite([spec.model_copy(update={"telemetry": telemetry})], "fifth")
+    assert execute(fifth, ResultStore(tmp_path), in_turn(completed)).skipped == 0
 
 
 def test_an_interrupted_run_ends_the_plan_and_is_recorded(tmp_path, specs):

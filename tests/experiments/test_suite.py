@@ -139,3 +139,10 @@ def test_what_is_dumped_is_read_back(value):
 def test_the_step_schedule():
     schedule = Schedule(name="step", milestones=(2, 4), gamma=0.1)
     assert [schedule.factor(epoch) for epoch in range(6)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_labels_that_share_a_folder_are_refused(file):
+    text = SUITE + "  a b: {name: adam}\n  a/b: {name: sgd}\n"
+    with pytest.raises(UserError, match=r"mine\.yaml: optimizers\.a/b: .* the folder 'a_b' with those of 'a b'"):
+        load_suite(file(text))
+    assert len(load_suite(file(text), opts=["a b", "adam"]).optimizers) == 2

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from cmbench.errors import UserError
-from cmbench.experiments.plan import plan_landscapes
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
 from cmbench.landscapes.cells import prepare, run_cells, run_suite
@@ -72,8 +71,7 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, monkeyp
 
 
 def cell(tmp_path, text, sets=(), **options):
-    suite, sources = prepare(resolved(tmp_path, text, sets))
-    return run_cells(plan_landscapes(suite, sources), **options)
+    return run_cells(prepare(resolved(tmp_path, text, sets)).specs, **options)
 
 
 def test_numbers_of_a_cell_on_a_quadratic_are_those_of_its_closed_form(tmp_path):
@@ -152,8 +150,7 @@ def test_the_size_of_a_result_is_bounded(tmp_path):
 
 
 def test_every_optimizer_and_coefficient_begins_at_the_same_points(tmp_path):
-    suite, _ = prepare(load_suite("escape_1d", sets=["steps=1", "starts=5"]))
-    specs = plan_landscapes(suite)
+    specs = prepare(load_suite("escape_1d", sets=["steps=1", "starts=5"])).specs
     begin = {tuple(m.curves["trajectory"][i][0][0] for i in range(5)) for s in specs for m in run_cells([s])}
     assert len(begin) == 1
 
@@ -162,9 +159,9 @@ def test_editing_ones_own_surface_makes_it_another_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine_too.py").write_text(USER_FUNCTIONS)
     suite = resolved(tmp_path, TOY.format("mine_too:bowl"), ["domain=[-1,1]", "steps=3"])
-    (before,) = plan_landscapes(*prepare(suite))
+    (before,) = prepare(suite).specs
     (tmp_path / "mine_too.py").write_text(USER_FUNCTIONS + "# edited\n")
-    (after,) = plan_landscapes(*prepare(suite))
+    (after,) = prepare(suite).specs
     assert before.id != after.id
 
 
@@ -173,6 +170,18 @@ def test_a_surface_without_known_minima_is_measured_without_them(tmp_path, monke
     (tmp_path / "mine_three.py").write_text(USER_FUNCTIONS)
     (measured,) = cell(tmp_path, TOY.format("mine_three:bowl"), ["domain=[-1,1]", "steps=3"])
     assert list(measured.lanes) == ["loss_final", "loss_best", "sharpness", "path_length"]
+
+
+def test_a_surface_with_minima_but_no_known_global_one_is_measured_as_far_as_that_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_four.py").write_text(
+        f"{USER_FUNCTIONS}\nfrom cmbench.landscapes.surfaces import Surface\n"
+        "hole = Surface('hole', bowl, (-1, 1), nearest_minimum=torch.zeros_like)\n"
+    )
+    (measured,) = cell(tmp_path, TOY.format("mine_four:hole"), ["starts=2", "steps=3", "start_points=[[3,4],[0,1]]"])
+    assert list(measured.lanes) == ["loss_final", "loss_best", "sharpness", "distance_to_minimum", "path_length"]
+    ends = np.array(measured.curves["trajectory"])[:, -1]
+    assert measured.lanes["distance_to_minimum"] == pytest.approx(np.hypot(*ends.T), rel=1e-5)
 
 
 def test_another_surface_of_a_suite_is_chosen_with_the_domain_that_the_suite_has_for_it():

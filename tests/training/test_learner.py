@@ -9,7 +9,7 @@ from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer, list_optimizers
 from cmbench.training.learner import Learner
 from cmbench.training.processes import ALONE, Processes
-from cmbench.training.seeding import generator, stream
+from cmbench.training.seeding import derived_seed, generator
 from cmbench.workloads.base import Batch
 from cmbench.workloads.registry import get_workload
 
@@ -39,7 +39,7 @@ def steps(workload, spec, count=5, batch_size=50):
 
 def by_hand(workload, spec, loss_of, count=5, batch_size=50):
     """The parameters after steps whose gradients `loss_of(model, batch)` leaves behind."""
-    torch.manual_seed(stream(0, "weights"))
+    torch.manual_seed(derived_seed(0, "weights"))
     model = workload.model()
     optimizer = create_optimizer(spec.optimizer.name, model.parameters(), **spec.optimizer.hyperparameters)
     for _, batch in zip(range(count), workload.batches(batch_size, generator(0, "order", 0)), strict=False):

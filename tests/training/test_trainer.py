@@ -9,10 +9,11 @@ from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
-from cmbench.training import trainer as trainer_module
+from cmbench.training import checkpoint
 from cmbench.training.interrupt import Interrupt
-from cmbench.training.seeding import generator, stream
-from cmbench.training.trainer import Gauge, Observer, train
+from cmbench.training.observer import Gauge, Observer
+from cmbench.training.seeding import derived_seed, generator
+from cmbench.training.trainer import train
 from cmbench.workloads.registry import get_workload
 
 CPU = torch.device("cpu")
@@ -41,7 +42,7 @@ def test_the_loop_is_plain_adam_over_shuffled_batches_with_a_stepped_learning_ra
     spec = spec_for("digits", "adam", "epochs=3", "schedule.milestones=[2]", "batch_size=100", "lr=3e-3")
     measured = train(spec, digits, CPU, files)
 
-    torch.manual_seed(stream(0, "weights"))
+    torch.manual_seed(derived_seed(0, "weights"))
     model = digits.model()
     start = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, betas=(0.9, 0.99))
@@ -114,7 +115,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
         pass
 
     saves = []
-    save = trainer_module.checkpoint.save
+    save = checkpoint.save
 
     def save_then_die(path, content):
         save(path, content)
@@ -123,7 +124,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module.checkpoint, "save", save_then_die)
+        patch.setattr(checkpoint, "save", save_then_die)
         with pytest.raises(Killed):
             train(spec, workload, CPU, lambda suffix: tmp_path / f"cut{suffix}")
     resumed = train(spec, workload, CPU, lambda suffix: tmp_path / f"cut{suffix}")
@@ -290,7 +291,7 @@ def test_a_run_may_be_limited_to_a_number_of_steps(steps, workloads, files):
 
 def test_a_checkpoint_is_written_every_so_many_minutes(workloads, files, monkeypatch):
     saved = []
-    monkeypatch.setattr(trainer_module.checkpoint, "save", lambda path, content: saved.append(path.name))
+    monkeypatch.setattr(checkpoint, "save", lambda path, content: saved.append(path.name))
     sets = (
         "epochs=3",
         "schedule=constant",
@@ -344,7 +345,7 @@ def test_telemetry_records_and_changes_nothing(workloads, files):
     assert 10 < told.curves["outputs"][1] < 11
 
     # The same, written out.
-    torch.manual_seed(stream(0, "weights"))
+    torch.manual_seed(derived_seed(0, "weights"))
     model = digits.model()
     optimizer = create_optimizer("adam_cm", model.parameters(), **watched.optimizer.hyperparameters)
     for epoch in range(3):
@@ -375,7 +376,7 @@ def test_a_stream_is_trained_task_by_task_and_judged_at_each_ones_end(workloads,
     assert "val_accuracy_best" not in measured.metrics
 
     # The same, written out: one model, one optimizer, the tasks in their order.
-    torch.manual_seed(stream(0, "weights"))
+    torch.manual_seed(derived_seed(0, "weights"))
     model = stream_of_digits.model()
     optimizer = create_optimizer("adam", model.parameters(), **spec.optimizer.hyperparameters)
     for number, task in enumerate(stream_of_digits.tasks):

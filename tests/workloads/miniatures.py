@@ -42,7 +42,7 @@ def cifar(folder, name, count=50_000):
     for file, rows in zip(files, np.array_split(np.arange(count), len(files)), strict=True):
         (folder / file).parent.mkdir(exist_ok=True)
         content = {b"data": images[rows].reshape(len(rows), -1), key: labels[rows].tolist()}
-        (folder / file).write_bytes(pickle.dumps(content))
+        (folder / file).write_bytes(pickle.dumps(content, protocol=2))
 
 
 def mnist(folder, name, counts):
@@ -126,6 +126,18 @@ def tinyimagenet_hub(root, folder):
         parquet.write_table(table, data / f"{split}-00000-of-00001-1359597a978bc4fa.parquet")
 
 
+def photographs(folder):
+    """An ImageFolder tree of two classes, in JPEG of several sizes, one of them grey."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2)):
+        for name in ("n01440764", "n01443537"):
+            (folder / "imagenet" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = draw.integers(0, 256, (250 + 40 * i, 300, 3), np.uint8)
+                image = Image.fromarray(pixels).convert("L" if i == 1 else "RGB")
+                image.save(folder / "imagenet" / split / name / f"{i}.JPEG")
+
+
 def streams(folder, counts, images):
     """All of TinyImageNet and of the five data sets: so many pictures of each class, and so many of CIFAR-10."""
     cifar(folder, "cifar10", images)
@@ -142,7 +154,7 @@ def accept_streams(monkeypatch, counts, images):
     monkeypatch.setattr(FashionMNIST, "counts", (5,) * 10)
     for source in (MNIST, SVHN, NotMNIST):
         monkeypatch.setattr(source, "counts", counts)
-    parts = tuple(dataclasses.replace(part, valid=0.2) for part in FiveDatasetsOnline.parts)
-    monkeypatch.setattr(FiveDatasetsOnline, "parts", parts)
+    members = tuple(dataclasses.replace(member, valid=0.2) for member in FiveDatasetsOnline.members)
+    monkeypatch.setattr(FiveDatasetsOnline, "members", members)
     for name, count in (("classes", 20), ("train_count", 4), ("valid_count", 2)):
         monkeypatch.setattr(TinyImageNetOnline, name, count)

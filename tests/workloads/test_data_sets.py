@@ -8,7 +8,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torchvision.transforms import functional as transforms
 
 from cmbench.errors import UserError
@@ -17,7 +16,7 @@ from cmbench.workloads.augmentation import crop_and_flip
 from cmbench.workloads.base import Batch
 from cmbench.workloads.registry import WORKLOADS, get_workload
 
-from .miniatures import cifar, idx
+from .miniatures import cifar, idx, photographs
 
 CPU = torch.device("cpu")
 DEBIAN = "/usr/share/datasets/fashion-mnist"
@@ -168,7 +167,7 @@ def test_cifar_is_split_augmented_and_trained_on(name, classes, tmp_path):
     loss, _ = workload.loss(model, Batch(first[0][:4], first[1][:4], 4), None)
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
-    (tmp_path / workload.folder / workload.files[0]).write_bytes(b"no pickle")
+    (tmp_path / workload.folder / next(iter(workload.files))).write_bytes(b"no pickle")
     with pytest.raises(UserError, match="not cifar"):
         workload.fingerprint()
 
@@ -181,18 +180,6 @@ def test_crops_and_flips_are_those_of_torchvision():
     ):
         expected = transforms.crop(transforms.pad(image, [4]), *corner, 32, 32)
         assert torch.equal(got, transforms.hflip(expected) if flip else expected)
-
-
-def photographs(folder):
-    """An ImageFolder tree of two classes, in JPEG of several sizes, one of them grey."""
-    draw = np.random.default_rng(0)
-    for split, count in (("train", 3), ("val", 2)):
-        for name in ("n01440764", "n01443537"):
-            (folder / "imagenet" / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = draw.integers(0, 256, (250 + 40 * i, 300, 3), np.uint8)
-                image = Image.fromarray(pixels).convert("L" if i == 1 else "RGB")
-                image.save(folder / "imagenet" / split / name / f"{i}.JPEG")
 
 
 def test_imagenet_trains_from_a_folder_tree(cmbench):

@@ -82,6 +82,16 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ["data.bin"]
 
 
+def test_it_is_told_how_much_has_arrived(tmp_path):
+    heard = []
+    with Server({"data": CONTENT}, breaks=1) as server:
+        download(server.url("data"), tmp_path / "data.bin", heard.append)
+    sizes = [arrived.size for arrived in heard]
+    assert sizes == sorted(sizes)
+    assert (sizes[-1], {arrived.name for arrived in heard}) == (len(CONTENT), {"data.bin"})
+    assert {arrived.total for arrived in heard} == {len(CONTENT)}
+
+
 def test_an_earlier_part_is_gone_on_with(tmp_path):
     (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
     with Server({"data": CONTENT}) as server:
@@ -160,5 +170,7 @@ def test_notmnist_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(NotMNIST, "counts", (2,) * 10)
     with Server({"letters": (tmp_path / "server" / "notMNIST_small.tar.gz").read_bytes()}) as server:
         monkeypatch.setattr(NotMNIST, "url", server.url("letters"))
-        NotMNIST(tmp_path / "here").prepare()
+        heard = []
+        NotMNIST(tmp_path / "here").prepare(heard.append)
+    assert heard[-1].name == "notMNIST_small.tar.gz"
     assert len(NotMNIST(tmp_path / "here").read()[0]) == 20

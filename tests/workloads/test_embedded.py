@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from cmbench.errors import UserError
 from cmbench.training.seeding import generator
-from cmbench.workloads.base import Share
+from cmbench.workloads.base import Shard
 from cmbench.workloads.registry import get_workload
 from cmbench.workloads.text import UNROLL
 
@@ -120,7 +120,7 @@ def test_perplexity_of_a_uniform_guess_is_the_vocabulary(pydoc):
 def test_the_shares_of_a_batch_and_their_parts_make_it_up(name, size, batch_size, parts, request):
     workload = request.getfixturevalue(name)
     batches = [
-        next(workload.batches(batch_size, generator(0, "order", 0), 3, Share(rank, size))) for rank in range(size)
+        next(workload.batches(batch_size, generator(0, "order", 0), 3, Shard(rank, size))) for rank in range(size)
     ]
     whole = next(workload.batches(batch_size, generator(0, "order", 0), 3))
     assert {batch.whole for batch in batches} == {whole.targets.numel()}
@@ -134,7 +134,7 @@ def test_processes_evaluate_together_what_one_evaluates(name, request):
     workload = request.getfixturevalue(name)
     model, found = workload.model(), []
     for rank in range(3):
-        workload.evaluate(model, Share(rank, 3), lambda sums: found.append(sums) or sums)
+        workload.evaluate(model, Shard(rank, 3), lambda sums: found.append(sums) or sums)
     together = workload.evaluate(model, total=lambda sums: sum(found))
     alone = workload.evaluate(model)
     assert (together.loss, together.metric) == pytest.approx((alone.loss, alone.metric), rel=1e-5)

@@ -225,7 +225,7 @@ def test_only_the_missing_data_sets_are_named_and_fetched(files, tmp_path, monke
         workload.fingerprint()
     fetched = []
     for source in (CIFAR10, MNIST, FashionMNIST, SVHN, NotMNIST):
-        monkeypatch.setattr(source, "prepare", lambda self: fetched.append(type(self)))
+        monkeypatch.setattr(source, "prepare", lambda self, report: fetched.append(type(self)))
     workload.prepare()
     assert fetched == [CIFAR10, MNIST, FashionMNIST]
     done = cmbench("data", "check", "five_datasets_online", "--data-dir", tmp_path, code=2)

@@ -40,10 +40,10 @@ def small(monkeypatch):
     ],
 )
 def test_its_last_optimizer_makes_steps_and_is_evaluated(suite, files, small, tmp_path):
-    resolved = load_suite(suite, sets=["max_steps=2", "batch_size=8"])
+    resolved = load_suite(suite, kind="train", sets=["max_steps=2", "batch_size=8"])
     workload = get_workload(resolved.settings.workload, data_dir=files)
     workload.load(torch.device("cpu"))
-    spec = plan_training(resolved, workload.fingerprint(), [0])[-1]
+    spec = plan_training(resolved, workload.identity(), [0])[-1]
     measured = train(spec, workload, torch.device("cpu"), lambda suffix: tmp_path / f"run{suffix}")
     assert (measured.status, measured.cost.steps) == ("completed", 2)
     assert measured.metrics["distance"] > 0

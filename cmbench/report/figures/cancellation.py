@@ -10,7 +10,6 @@ import numpy as np
 from cmbench.experiments.result import Result
 from cmbench.report.captions import optimizer_text
 from cmbench.report.figures.drawing import (
-    Corners,
     View,
     Views,
     contours,

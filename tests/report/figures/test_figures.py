@@ -10,8 +10,8 @@ import pytest
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_convergence, plan_landscapes
 from cmbench.experiments.suite import load_suite
-from cmbench.report.figures.drawing import View, checked_path, save, styles
 from cmbench.report.figures.choice import draw
+from cmbench.report.figures.drawing import View, checked_path, save, styles
 from cmbench.report.statistics import wilson_interval
 from tests.report.results import result_of
 

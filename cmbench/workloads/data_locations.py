@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from cmbench.errors import UserError
 
 VARIABLE = "CMBENCH_DATA"
+UNVERIFIED = "CMBENCH_UNVERIFIED_DATA"
+"""Set to 1, this variable of the environment lets files be read that are not the published ones."""
 
 
 def home(data_dir: Path | None = None) -> Path:
@@ -34,6 +39,34 @@ def holds(folder: Path, files: Sequence[str]) -> bool:
 def parquet(folder: Path, split: str) -> list[Path]:
     """The files of `split` that a data set of the hub has in `folder`, or in its `data`; none where there are none."""
     return sorted(folder.glob(f"data/{split}-*.parquet")) + sorted(folder.glob(f"{split}-*.parquet"))
+
+
+def verified(file: Path, md5: str) -> bytes:
+    """The content of a published file; raises `UserError` where it has another sum than `md5` or cannot be read.
+
+    With CMBENCH_UNVERIFIED_DATA=1 other content is given as well, and standard error says so.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        if os.environ.get(UNVERIFIED) != "1":
+            raise UserError(
+                f"{file}: not the published file: its MD5 sum is {found}: accepted: {md5} "
+                f"(or, at your own risk, any with {UNVERIFIED}=1)"
+            )
+        _warn_once(file)
+    return content
+
+
+@cache
+def _warn_once(file: Path) -> None:
+    print(
+        f"cmbench: warning: {file} is not the published file, and is read all the same ({UNVERIFIED}=1)",
+        file=sys.stderr,
+    )
 
 
 def missing(workload: str, data_dir: Path | None, hints: Sequence[str] = (), parts: Sequence[str] = ()) -> UserError:

@@ -1,0 +1,146 @@
+"""Running a suite of any kind from Python, as the commands do: `from cmbench import run_suite`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from cmbench.curvature.gauges import sharpness_gauges
+from cmbench.curvature.measure import completed_runs, measure_runs
+from cmbench.errors import UserError
+from cmbench.experiments.environment import pick_device
+from cmbench.experiments.execute import Listener, Outcome, execute
+from cmbench.experiments.grid import suite_of_grid
+from cmbench.experiments.plan import narrow, plan_training
+from cmbench.experiments.settings import (
+    ConvergenceSuite,
+    LandscapeSuite,
+    SharpnessSettings,
+    SharpnessSuite,
+    Suite,
+    TrainSuite,
+)
+from cmbench.experiments.store import ResultStore
+from cmbench.experiments.suite import ResolvedSuite, load_suite
+from cmbench.landscapes import cells, convergence
+from cmbench.training.interrupt import Interruptible
+from cmbench.training.learner import check_settings
+from cmbench.training.processes import SharedStore, joined
+from cmbench.training.runner import Runner, at_once, one_by_one
+from cmbench.workloads.registry import get_workload
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how runs are carried out; on one device it decides nothing but their last bits.
+
+    device: `cpu`, `cuda:1`, …; by default a GPU if there is one for training, else the CPU.
+    jobs: training runs at once, each in a process of its own.
+    threads: of each run; by default all of torch's, divided among the jobs.
+    data_dir: where data sets are looked for, instead of `$CMBENCH_DATA` and the customary places.
+    tensorboard: a folder to which curves are written as well.
+    """
+
+    device: str | None = None
+    jobs: int = 1
+    threads: int | None = None
+    data_dir: Path | None = None
+    tensorboard: Path | None = None
+
+
+def run_suite(
+    suite: str | ResolvedSuite[Suite],
+    *,
+    out: Path | str = "results",
+    opts: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    seeds: int | Sequence[int] | None = None,
+    force: bool = False,
+    machine: Machine = Machine(),
+    listener: Listener | None = None,
+) -> Outcome:
+    """Runs what a suite plans and `out` has no finished result of, stores it, and returns every result of the plan.
+
+    `run_suite("digits", opts=["adam", "adam_cm"], sets=["epochs=3"], seeds=2).results`
+
+    Args:
+        suite: name or file of a suite, its place in the paper (`"figure6"`), or one that `load_suite` has returned.
+        out: the folder that results are kept in.
+        opts: only these optimizers, as `--opt`.
+        sets: overrides, as `--set`: `"epochs=3"`, `"optimizers.adam.lr=0.01"`, `"capacity=20"`.
+        seeds: of training runs: how many, or which ones, instead of the suite's.
+        force: run again what is finished.
+        machine: the device, how many runs at once, where the data is.
+        listener: hears how it goes on.
+
+    Raises `UserError` for what the caller can mend, before anything runs; a run that fails is a result with that
+    status. Ctrl-C lets the run save a checkpoint and raises `KeyboardInterrupt`; the same call goes on from there.
+    """
+    if isinstance(suite, str):
+        suite = load_suite(suite, opts=opts, sets=sets)
+    elif opts or sets:
+        raise UserError("opts and sets: accepted: with the name or the file of a suite")
+    kind = suite.settings.kind
+    if kind == "train":
+        training = cast(ResolvedSuite[TrainSuite], suite)
+        return _train(training, Path(out), seeds=seeds, force=force, machine=machine, listener=listener)
+    if seeds is not None:
+        raise UserError(f"seeds: accepted: with a suite of kind 'train', not '{kind}'")
+    if kind == "sharpness":
+        measuring = cast(ResolvedSuite[SharpnessSuite], suite)
+        of = completed_runs(Path(out), measuring.settings.of)
+        settings = narrow(measuring.settings, SharpnessSettings)
+        device = pick_device(machine.device)
+        return measure_runs(of, settings, device, force=force, data_dir=machine.data_dir, listener=listener)[0]
+    store = ResultStore(out)
+    if kind == "convergence":
+        return convergence.run_suite(
+            cast(ResolvedSuite[ConvergenceSuite], suite), store, force=force, listener=listener
+        )
+    surfaces = cast(ResolvedSuite[LandscapeSuite], suite)
+    where = str(pick_device(machine.device or "cpu"))
+    return cells.run_suite(surfaces, store, force=force, device=where, listener=listener)
+
+
+def check_suite(suite: ResolvedSuite[Suite]) -> None:
+    """Raises `UserError` for what is wrong with a suite of landscapes beyond what its file can show."""
+    if suite.settings.kind in ("toy", "escape-ratio"):
+        cells.prepare(cast(ResolvedSuite[LandscapeSuite], suite))
+
+
+def _train(
+    suite: ResolvedSuite[TrainSuite],
+    out: Path,
+    *,
+    seeds: int | Sequence[int] | None,
+    force: bool,
+    machine: Machine,
+    listener: Listener | None,
+) -> Outcome:
+    """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
+    file = f"{suite_of_grid(suite.name) or suite.name}.yaml"
+    workload = get_workload(suite.settings.workload, f"{file}: workload", machine.data_dir)
+    wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
+    specs = plan_training(suite, workload.identity(), wanted)
+    gauges = sharpness_gauges(suite.settings.telemetry, suite.settings.batch_size)
+    listener = listener or Listener()
+    before = torch.get_num_threads()
+    threads = machine.threads or max(1, before // machine.jobs)
+    torch.set_num_threads(threads)
+    try:
+        with Interruptible() as interrupt, joined(machine.device) as (processes, device):
+            for spec in specs:
+                check_settings(spec, processes.size)
+            if machine.jobs > 1 and processes.size > 1:
+                raise UserError("--jobs: not under torchrun, whose processes train each run together")
+            store = SharedStore(out, processes)
+            runner = Runner(workload, device, store, force, gauges, machine.tensorboard, processes, interrupt)
+            several = machine.jobs > 1
+            engine = at_once(runner, machine.jobs, threads) if several else one_by_one(runner, listener)
+            return execute(specs, store, engine, force=force, device=str(device), listener=listener)
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,18 @@
+"""What the files of a run are called."""
+
+from __future__ import annotations
+
+import re
+
+RESULT = ".json"
+RESUME = ".resume.pt"
+"""Where a run was, so that it can go on."""
+WEIGHTS = ".pt"
+"""What a finished run has ended with."""
+BEST = ".best.pt"
+"""The weights of its best epoch."""
+
+
+def folder_name(label: str) -> str:
+    """`label` with what a file system may refuse replaced."""
+    return re.sub(r"[^\w.=+,@-]+", "_", label).strip(".") or "_"

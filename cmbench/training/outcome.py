@@ -1,0 +1,75 @@
+"""What comes out of a training run: its measurement, from where it ended."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from cmbench.experiments.execute import Measurement
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import Cost
+from cmbench.experiments.settings import TrainSettings
+from cmbench.optim import get_info
+from cmbench.optim.sharded import local
+from cmbench.training.epoch_end import known, mean
+from cmbench.training.learner import Learner
+from cmbench.training.position import Ending, Position
+from cmbench.workloads.base import Workload
+
+
+def measurement(
+    spec: RunSpec[TrainSettings], workload: Workload, learner: Learner, position: Position, ending: Ending, whole: bool
+) -> Measurement:
+    """The measurement of a run that ends at `position`; `whole` says that it has gone through all of its epochs."""
+    cost = Cost(
+        wall_seconds=position.wall_seconds,
+        evaluation_seconds=position.evaluation_seconds,
+        steps=position.step,
+        gradient_evaluations=position.step * get_info(spec.chosen_optimizer.name).gradient_evaluations,
+        peak_memory_bytes=_peak_memory(learner.device),
+        optimizer_state_bytes=_state_bytes(learner.optimizer),
+    )
+    return Measurement(
+        ending.status,
+        metrics=_metrics(workload, position, whole) if position.curves else {},
+        curves=position.curves,
+        cost=cost,
+        error=ending.error,
+        diverged_step=ending.diverged_step,
+        environment={"threads": torch.get_num_threads(), "processes": learner.processes.size},
+    )
+
+
+def _metrics(workload: Workload, position: Position, whole: bool) -> dict[str, float | None]:
+    curves, metric = position.curves, workload.metric.name
+    metrics = {"train_loss_final": curves["train_loss"][-1], "distance": curves["distance"][-1]}
+    validation = curves[f"val_{metric}"]
+    if len(workload.tasks) > 1:
+        # What the model was worth on each task at the end of its training on it (section 5.4).
+        at_end = dict(zip(curves["task"], validation, strict=True))
+        return metrics | ({f"learning_{metric}": mean(known(at_end.values()))} if whole else {})
+    metrics |= {f"val_{metric}_best": position.best, f"val_{metric}_final": validation[-1]}
+    return metrics | {"epoch_best": position.best_epoch}
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Of the device where it keeps count, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _state_bytes(optimizer: Optimizer) -> int:
+    """Bytes of all tensors in the optimizer's state, in this process; one that several parameters share counts once."""
+    tensors = {
+        id(value): local(value)
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    }
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

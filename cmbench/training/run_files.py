@@ -1,0 +1,63 @@
+"""What a run writes while it goes on, and takes up again after it was stopped: its checkpoint and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cmbench.experiments.files import RESUME
+from cmbench.training import checkpoint
+from cmbench.training.learner import Learner
+from cmbench.training.position import Position
+from cmbench.training.processes import Processes
+
+
+class RunFiles:
+    """The files of the run called `run`, whose model and optimizer `learner` holds.
+
+    `path` gives the file with a suffix. Every process must call every method; the first one reads and writes.
+    """
+
+    def __init__(self, run: str, path: Callable[[str], Path], learner: Learner, processes: Processes) -> None:
+        self._run, self._path, self._learner, self._processes = run, path, learner, processes
+
+    def resume(self) -> tuple[Position, Any] | None:
+        """Takes up the checkpoint, if there is one: returns where it was, and what the batch before has left.
+
+        Raises `UserError` for a checkpoint that this run cannot go on from.
+        """
+        device, processes = self._learner.device, self._processes
+        if not processes.broadcast(self._path(RESUME).exists()):
+            return None
+        saved = checkpoint.load_to_resume(self._path(RESUME), processes.size, device)
+        self._learner.load(saved["learner"])
+        own = saved["processes"][processes.rank]
+        checkpoint.set_random_state(own["random"], device)
+        # How many threads compute a sum decides its last bits: this run goes on with those that it began with.
+        torch.set_num_threads(saved["threads"])
+        return Position(**saved["position"]), checkpoint.moved(own["carries"], device)
+
+    def save(self, position: Position, carries: Any) -> None:
+        """Writes the checkpoint."""
+        device = self._learner.device
+        state = {"carries": checkpoint.moved(carries, torch.device("cpu")), "random": checkpoint.random_state(device)}
+        own = self._processes.gather(state)
+        content: dict[str, Any] = {"learner": self._learner.state(), "processes": own, "position": asdict(position)}
+        if self._processes.is_main_process:
+            content |= {"threads": torch.get_num_threads(), "device": device.type}
+            checkpoint.save(self._path(RESUME), content)
+
+    def keep_weights(self, suffix: str, epoch: int) -> None:
+        """Writes the model's weights as they are after so many epochs."""
+        weights = self._learner.weights()
+        if self._processes.is_main_process:
+            checkpoint.save(self._path(suffix), {"model": weights, "run": self._run, "epoch": epoch})
+
+    def forget(self) -> None:
+        """Removes the checkpoint."""
+        if self._processes.is_main_process:
+            self._path(RESUME).unlink(missing_ok=True)
