@@ -10,39 +10,43 @@ import typer
 from cmbench.cli import landscapes
 from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set
 
+Surface = Annotated[
+    str | None,
+    typer.Option(
+        "--surface", metavar="NAME|MODULE:FUNCTION", help="Another surface than the suite's, or one of its several."
+    ),
+]
+Trace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trace", metavar="STEPS", help="Steps whose buffer is recorded, e.g. 1-10 or 50,51: how much cancels?"
+    ),
+]
+ShowSurface = Annotated[
+    Path | None,
+    typer.Option(
+        "--show-surface",
+        metavar="FILE|DIR",
+        help="Only draw the surface and run nothing: a .png, .svg or .pdf, or DIR/SURFACE.png in a folder.",
+    ),
+]
+
 
 def toy(
     suite: landscapes.Suite = None,
-    surface: Annotated[
-        str | None,
-        typer.Option(
-            "--surface", metavar="NAME|MODULE:FUNCTION", help="Another surface than the suite's, or one of its several."
-        ),
-    ] = None,
+    surface: Surface = None,
     opt: Opt = None,
     starts: landscapes.Starts = None,
     steps: landscapes.Steps = None,
     dim: landscapes.Dim = None,
     sharpness: landscapes.Coefficients = None,
     seed: landscapes.Seed = None,
-    trace: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--trace", metavar="STEPS", help="Steps whose buffer is recorded, e.g. 1-10 or 50,51: how much cancels?"
-        ),
-    ] = None,
+    trace: Trace = None,
     set_: Set = None,
     device: landscapes.Device = "cpu",
     out: Out = DEFAULT_OUT,
     plot: landscapes.Plot = None,
-    show_surface: Annotated[
-        Path | None,
-        typer.Option(
-            "--show-surface",
-            metavar="FILE|DIR",
-            help="Only draw the surface and run nothing: a .png, .svg or .pdf, or DIR/SURFACE.png in a folder.",
-        ),
-    ] = None,
+    show_surface: ShowSurface = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,

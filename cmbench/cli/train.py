@@ -9,39 +9,44 @@ import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
 
+Suite = Annotated[str, typer.Option("--suite", metavar="NAME|FILE", help="What to train; `cmbench suites` lists them.")]
+Seed = Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent.")
+]
+Grid = Annotated[
+    bool, typer.Option("--grid", help="Run the suite's grid of hyperparameters instead, and name the best settings.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", metavar="N", min=1, help="This many runs at once, each in a process of its own.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        help="Threads of each run; they decide a result's last bits on a CPU. [default: all ÷ --jobs]",
+    ),
+]
+TensorBoard = Annotated[
+    Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write the curves there as well.")
+]
+
 
 def train(
-    suite: Annotated[
-        str, typer.Option("--suite", metavar="NAME|FILE", help="What to train; `cmbench suites` lists them.")
-    ],
+    suite: Suite,
     opt: Opt = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")] = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent.")
-    ] = None,
-    grid: Annotated[
-        bool,
-        typer.Option("--grid", help="Run the suite's grid of hyperparameters instead, and name the best settings."),
-    ] = False,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    grid: Grid = False,
     set_: Set = None,
     device: Device = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", metavar="N", min=1, help="This many runs at once, each in a process of its own.")
-    ] = 1,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            metavar="N",
-            min=1,
-            help="Threads of each run; they decide a result's last bits on a CPU. [default: all ÷ --jobs]",
-        ),
-    ] = None,
+    jobs: Jobs = 1,
+    threads: Threads = None,
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
-    tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write the curves there as well.")
-    ] = None,
+    tensorboard: TensorBoard = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,

@@ -65,7 +65,7 @@ def measure_runs(
 
 
 def completed_runs(out: Path, suite: str, opts: Sequence[str] = ()) -> list[Path]:
-    """The result files of completed training runs of `suite`, only those of `opts` (labels or names) where any is given.
+    """The result files of completed training runs of `suite`; only of `opts`, labels or names, where there are any.
 
     Raises `MissingResults` where there are none.
     """
