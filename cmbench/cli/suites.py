@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 import typer
 
 from cmbench.cli.options import Json, Opt, Set
-from cmbench.experiments.settings import Kind
+from cmbench.experiments.kinds import Kind
 
 
 def suites(

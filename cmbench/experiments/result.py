@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from cmbench.experiments.settings import Kind
+from cmbench.experiments.kinds import Kind
 
 SCHEMA: Literal["cmbench.result/1"] = "cmbench.result/1"
 Status = Literal["completed", "diverged", "failed", "interrupted"]

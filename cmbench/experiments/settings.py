@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
-Kind = Literal["train", "toy", "escape-ratio", "sharpness", "convergence"]
+from cmbench.experiments.kinds import Kind
+
 PositiveInt = Annotated[int, Field(ge=1)]
 SharpnessCoefficient = Annotated[float, Field(gt=1)]
 Interval = tuple[float, float]
@@ -16,7 +17,8 @@ Interval = tuple[float, float]
 class Frozen(BaseModel):
     """Immutable, strict about unknown keys, and without silent conversions from strings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+    # Built when first used: a command that lists or helps validates nothing.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False, defer_build=True)
 
     unless_default: ClassVar[tuple[str, ...]] = ()
     """Fields that stand in a run's identity and result only where they are set: no other run changes by them."""

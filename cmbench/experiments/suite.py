@@ -17,11 +17,11 @@ from typing_extensions import TypeVar
 from cmbench.errors import UserError, suggest, unknown
 from cmbench.experiments import yaml
 from cmbench.experiments.files import folder_name
+from cmbench.experiments.kinds import Kind
 from cmbench.experiments.settings import (
     SUITE_TYPES,
     ConvergenceSuite,
     EscapeSuite,
-    Kind,
     SharpnessSuite,
     Suite,
     ToySuite,

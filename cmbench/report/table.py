@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from cmbench.experiments.settings import Kind
+from cmbench.experiments.kinds import Kind
 from cmbench.report.paper.numbers import PaperValue
 
 Direction = Literal["higher", "lower"]

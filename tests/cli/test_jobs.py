@@ -133,7 +133,7 @@ def test_a_process_that_dies_fails_its_run_and_the_plan_goes_on(cmbench):
 
 
 def test_what_the_user_got_wrong_ends_the_plan(cmbench):
-    done = cmbench("train", "--suite", "digits", "--opt", "adam_sam", "--jobs", "2", "--set", "precision=fp16",
+    done = cmbench.process("train", "--suite", "digits", "--opt", "adam_sam", "--jobs", "2", "--set", "precision=fp16",
                    "--set", "clip_norm=1", code=2)  # fmt: skip
     assert "cmbench: precision fp16 does not go with clip_norm" in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmbench.experiments.settings import Kind
+from cmbench.experiments.kinds import Kind
 from cmbench.report.columns import convergence, escape, sharpness, toy, training
 from cmbench.report.table import Column
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from cmbench.experiments.grid import shipped, split_label, suite_of_grid
+from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec, plan_convergence, plan_landscapes, plan_training
 from cmbench.experiments.result import Result
-from cmbench.experiments.settings import ConvergenceSuite, EscapeSuite, Kind, ToySuite, TrainSuite
+from cmbench.experiments.settings import ConvergenceSuite, EscapeSuite, ToySuite, TrainSuite
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.report.paper.lookup import PaperPlace
 from cmbench.report.runs.run import label_of

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.settings import SUITE_TYPES, Kind
+from cmbench.experiments.settings import SUITE_TYPES
 from cmbench.experiments.text import canonical
 from cmbench.report.table import Difference
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
-from cmbench.experiments.settings import Kind
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.report.results import Results
 from cmbench.report.runs.groups import Group, groups_of

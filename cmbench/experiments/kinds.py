@@ -1,0 +1,5 @@
+"""The kinds of suites and of runs; where it takes nothing to know them, commands list them in their help."""
+
+from typing import Literal
+
+Kind = Literal["train", "toy", "escape-ratio", "sharpness", "convergence"]
