@@ -6,6 +6,8 @@ from torch import nn
 
 from cmbench.optim import SAM, AdamCM
 
+pytestmark = pytest.mark.long
+
 
 class Examples(torch.utils.data.Dataset):
     def __init__(self):

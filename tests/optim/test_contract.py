@@ -198,7 +198,9 @@ def test_complex_and_sparse_are_refused(name):
 
 
 @pytest.mark.parametrize("name", [n for n in MEMORY if n not in PROBED])
-@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"foreach": False}, {"foreach": True}, pytest.param({"fused": True}, marks=pytest.mark.long)], ids=str
+)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_neither_enters_the_buffer_nor_freezes_it(name, options, bad):
     params = parameters((200, 200), (3,))

@@ -36,7 +36,13 @@ def assert_alike(ranks):
     assert torch.equal(ranks[0]["ages"], ranks[1]["ages"])
 
 
-@pytest.mark.parametrize(("name", "options"), [("adam_cm", ()), ("adam_cg", ("fused",)), ("sgd_cm", ())])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adam_cm", ()),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (("adam_cg", ("fused",)), ("sgd_cm", ()))),
+    ],
+)
 def test_ddp_is_one_process_with_the_whole_batch(name, options, tmp_path):
     ranks = run("ddp", name, tmp_path, *options)
     model, optimizer = alone(name)
@@ -47,12 +53,14 @@ def test_ddp_is_one_process_with_the_whole_batch(name, options, tmp_path):
         torch.testing.assert_close(rank["params"], [p.detach() for p in model.parameters()], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_probe_under_ddp_keeps_the_processes_together_with_no_sync_too(tmp_path):
     ranks = run("ddp", "adam_sam_cm", tmp_path)
     assert_alike(ranks)
     assert all(torch.equal(a, b) for a, b in zip(ranks[0]["params"], ranks[1]["params"], strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "options"), [("adam_cm", ()), ("adam_sam_cg", ()), ("adam_cm", ("fused",))])
 def test_fsdp2_trains_saves_and_resumes_as_one_process(name, options, tmp_path):
     ranks = run("fsdp", name, tmp_path, *options)

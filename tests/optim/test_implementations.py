@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from itertools import product
 
 import pytest
 import torch
@@ -59,29 +60,31 @@ def assert_same(got, expected, tolerance):
             )
 
 
-@pytest.mark.parametrize("name", BUFFERED)
-@pytest.mark.parametrize("fast", FAST, ids=["foreach", "fused"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"priority": "momentum", "decay": 0.99},
-        {"priority": "fifo"},
-        {"scope": "per_tensor", "capacity": 3},
-        {"weight_decay": 0.1, "maximize": True},
-        {"capacity": 1},
-        {"capacity": 0},
-    ],
-    ids=str,
+def case(name, fast, *others):
+    """A case of a parametrised test: what takes a compilation is long, but for one optimizer."""
+    quick = "fused" not in fast or (name == "adam_cm" and not any(others))
+    return pytest.param(name, fast, *others, marks=[] if quick else pytest.mark.long)
+
+
+OPTIONS = (
+    {},
+    {"priority": "momentum", "decay": 0.99},
+    {"priority": "fifo"},
+    {"scope": "per_tensor", "capacity": 3},
+    {"weight_decay": 0.1, "maximize": True},
+    {"capacity": 1},
+    {"capacity": 0},
 )
+
+
+@pytest.mark.parametrize(("name", "fast", "options"), [case(*each) for each in product(BUFFERED, FAST, OPTIONS)])
 def test_it_is_the_plain_one_in_float64(name, fast, options):
     skip = {(20, 1), (25, 1), (26, 1), (20, 2), (30, 5)}
     plain = train(name, dtype=torch.float64, skip=skip, foreach=False, **options)
     assert_same(train(name, dtype=torch.float64, skip=skip, **fast, **options), plain, 1e-10)
 
 
-@pytest.mark.parametrize("name", BUFFERED)
-@pytest.mark.parametrize("fast", FAST, ids=["foreach", "fused"])
+@pytest.mark.parametrize(("name", "fast"), [case(*each) for each in product(BUFFERED, FAST)])
 def test_slots_of_bfloat16_have_a_sum_in_float32(name, fast):
     params, state = train(name, buffer_dtype=torch.bfloat16, **fast)
     exact, _ = train(name, foreach=False)
@@ -96,7 +99,8 @@ def test_slots_of_bfloat16_have_a_sum_in_float32(name, fast):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [(n, {}) for n in list_optimizers()] + [(n, o) for n in OURS for o in [{"foreach": False}, *FAST]],
+    [(n, {}) for n in list_optimizers()]
+    + [pytest.param(n, o, marks=pytest.mark.long) for n in OURS for o in [{"foreach": False}, *FAST]],
 )
 def test_a_step_on_a_gpu_never_waits_for_it(name, options):
     # Fake CUDA tensors have no values: whatever reads one back raises.
@@ -109,15 +113,20 @@ def test_a_step_on_a_gpu_never_waits_for_it(name, options):
                 param.grad = torch.sin(param.detach())
             return params[0].detach().sum()
 
-        for _ in range(RESUM_EVERY + 1 if name == "adam_cm" else 3):
+        for _ in range(RESUM_EVERY + 1 if name == "adam_cm" and options else 3):
             loss = optimizer.step(closure)
         assert loss.device.type == "cuda"
         with pytest.raises(DataDependentOutputException):
             loss.item()
 
 
-@pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("options", [{"foreach": False}, *FAST], ids=["plain", "foreach", "fused"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param(n, o, marks=[] if n in ("adam_cm", "sgd_sam_cg") else pytest.mark.long)
+        for n, o in product(OURS, [{"foreach": False}, *FAST])
+    ],
+)
 def test_a_step_is_one_graph(name, options):
     torch._dynamo.reset()
     twins = [
@@ -151,6 +160,7 @@ def offsets(probe, compiled):
         param.add_(move, alpha=0.5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{"foreach": False}, *FAST], ids=["plain", "foreach", "fused"])
 @pytest.mark.parametrize("buffer_dtype", [None, "bfloat16"])
 def test_the_running_sum_stays_near_the_exact_one_while_gradients_shrink(options, buffer_dtype):
@@ -170,6 +180,7 @@ def test_the_running_sum_stays_near_the_exact_one_while_gradients_shrink(options
     assert worst < 1e-5
 
 
+@pytest.mark.long
 def test_without_a_compiler_it_warns_once_and_goes_on():
     code = """
 import torch, warnings

@@ -25,11 +25,17 @@ def through_a_file(state_dict):
 
 
 def ways(name):
-    with_memory = [{"scope": "per_tensor"}, {"foreach": False}, {"fused": True}, {"fused": True, "scope": "per_tensor"}]
-    return [{}, *(with_memory if get_info(name).memory else [])]
+    """Cases: what takes a compilation is long, but for one optimizer."""
+    cases = [pytest.param(name, {})]
+    if get_info(name).memory:
+        cases += [pytest.param(name, options) for options in ({"scope": "per_tensor"}, {"foreach": False})]
+        marks = [] if name == "adam_cm" else pytest.mark.long
+        fused = ({"fused": True}, {"fused": True, "scope": "per_tensor"})
+        cases += [pytest.param(name, options, marks=marks) for options in fused]
+    return cases
 
 
-@pytest.mark.parametrize(("name", "options"), [(name, options) for name in list_optimizers() for options in ways(name)])
+@pytest.mark.parametrize(("name", "options"), [case for name in list_optimizers() for case in ways(name)])
 def test_resuming_from_a_file_gives_the_identical_trajectory(name, options, problem, closure_for):
     chosen = {"lr": 1e-2} | options
     params, closure_at = closure_for(problem)
