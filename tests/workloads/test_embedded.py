@@ -135,6 +135,6 @@ def test_processes_evaluate_together_what_one_evaluates(name, request):
     model, found = workload.model(), []
     for rank in range(3):
         workload.evaluate(model, Shard(rank, 3), lambda sums: found.append(sums) or sums)
-    together = workload.evaluate(model, total=lambda sums: sum(found))
+    together = workload.evaluate(model, all_reduce=lambda sums: sum(found))
     alone = workload.evaluate(model)
     assert (together.loss, together.metric) == pytest.approx((alone.loss, alone.metric), rel=1e-5)
