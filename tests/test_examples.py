@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -24,6 +25,7 @@ def environment(folder):
     return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
 
 
+@pytest.mark.long
 def test_the_sweep_ranks_every_point_and_repeats_nothing(tmp_path):
     settings = environment(tmp_path) | {"LRS": "1e-3 1e9", "CAPACITIES": "2 5", "SUITE": "digits"}
     line = [EXAMPLES / "sweep.sh", "--seeds", "1", "--set", "epochs=1", "--set", "schedule=constant"]
@@ -42,6 +44,7 @@ def test_the_sweep_ranks_every_point_and_repeats_nothing(tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
 
 
+@pytest.mark.long
 def test_the_steps_of_the_regression_gate_run(tmp_path):
     steps = yaml.safe_load((EXAMPLES / "ci.yml").read_text())["jobs"]["digits"]["steps"]
     settings = environment(tmp_path) | {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}

@@ -23,19 +23,20 @@ def outcomes(folder):
 
 
 def test_runs_at_once_are_bit_for_bit_those_one_after_the_other(cmbench):
-    done = cmbench(*RUNS, "--jobs", "3", "--threads", "1", "--out", "at_once")
-    cmbench(*RUNS, "--threads", "1", "--out", "in_turn")
+    done = cmbench.process(*RUNS, "--jobs", "3", "--threads", "1", "--out", "at_once")
+    cmbench.process(*RUNS, "--threads", "1", "--out", "in_turn")
     together, alone = (outcomes(cmbench.folder / out) for out in ("at_once", "in_turn"))
     assert together == alone
     assert len(together) == 4
     assert {line.partition("]")[0] for line in done.stderr.splitlines()} >= {f"[{i}/4" for i in range(1, 5)}
-    assert "4 runs were finished before" in cmbench(*RUNS, "--jobs", "2", "--out", "at_once").stderr
+    assert "4 runs were finished before" in cmbench.process(*RUNS, "--jobs", "2", "--out", "at_once").stderr
 
 
+@pytest.mark.long
 def test_threads_are_divided_among_the_runs(cmbench, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    cmbench(*RUNS, "--opt", "adam", "--jobs", "1", "--out", "one")
-    cmbench(*RUNS, "--opt", "adam", "--jobs", "2", "--out", "two")
+    cmbench.process(*RUNS, "--opt", "adam", "--jobs", "1", "--out", "one")
+    cmbench.process(*RUNS, "--opt", "adam", "--jobs", "2", "--out", "two")
     threads = [{threads for *_, threads in outcomes(cmbench.folder / out).values()} for out in ("one", "two")]
     assert threads == [{2}, {1}]
 
@@ -68,7 +69,7 @@ def is_running(pid):
     return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_signal_to_the_command_stops_every_run_with_a_checkpoint(number, cmbench):
     process = started(cmbench)
     process.send_signal(number)
@@ -80,6 +81,7 @@ def test_a_signal_to_the_command_stops_every_run_with_a_checkpoint(number, cmben
     assert len(list(cmbench.folder.rglob("*.resume.pt"))) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "send"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg)]
 )
@@ -100,6 +102,7 @@ def test_a_signal_while_the_workers_start_is_an_interrupt_too(number, send, cmbe
     assert outcomes(cmbench.folder) == {}
 
 
+@pytest.mark.long
 def test_workers_end_with_a_checkpoint_when_the_command_is_killed(cmbench):
     process = started(cmbench)
     workers = workers_of(process)
@@ -113,6 +116,7 @@ def test_workers_end_with_a_checkpoint_when_the_command_is_killed(cmbench):
     assert len(list(cmbench.folder.rglob("*.resume.pt"))) == 2
 
 
+@pytest.mark.long
 def test_a_process_that_dies_fails_its_run_and_the_plan_goes_on(cmbench):
     process = started(cmbench)
     os.kill(workers_of(process)[0], signal.SIGKILL)

@@ -185,7 +185,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(cmbench, undis
     assert [p.name.partition(".")[2] for p in cmbench.files()] == ["best.pt", "json", "pt"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_an_interrupt_keeps_the_work_and_exits_130(cmbench, undisturbed, number):
     process = start_and_wait_for_a_checkpoint(cmbench)
     process.send_signal(number)

@@ -37,14 +37,22 @@ def result_in(folder, where):
     return json.loads(path.read_text()), torch.load(path.with_suffix(".pt"), weights_only=True)["model"]
 
 
+TELEMETRY = "telemetry={gradient_norm: true, buffer: true}"
+
+
 @pytest.mark.parametrize(
     ("suite", "opt", "sets"),
     [
         ("digits", "adam_cm", ("batch_size=63", "lr=1e-3")),  # batches, and the last of them, that do not divide by two
-        ("digits", "adam_sam_cm", ("accumulate=2", "clip_norm=0.5", "telemetry={gradient_norm: true, buffer: true}")),
-        ("pydoc", "adam_cg", ("max_steps=40", "lr=1e-3")),
-        ("digits_online", "adam_sam", ("epochs=1", "lr=1e-3")),
-        ("digits", "adam_cm", ("parallel=fsdp", "telemetry={gradient_norm: true, buffer: true}")),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (
+                ("digits", "adam_sam_cm", ("accumulate=2", "clip_norm=0.5", TELEMETRY)),
+                ("pydoc", "adam_cg", ("max_steps=40", "lr=1e-3")),
+                ("digits_online", "adam_sam", ("epochs=1", "lr=1e-3")),
+                ("digits", "adam_cm", ("parallel=fsdp", TELEMETRY)),
+            )
+        ),
     ],
 )
 def test_two_processes_give_the_result_of_one_with_the_same_batches(suite, opt, sets, cmbench):
@@ -66,6 +74,7 @@ def test_two_processes_give_the_result_of_one_with_the_same_batches(suite, opt, 
         assert result_in(cmbench.folder, "two")[0]["created"] == two["created"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_stopped_together_end_bit_for_bit_as_if_nothing_had_happened(parallel, cmbench):
     arguments = ["train", "--suite", "pydoc", "--opt", "adam_cm", "--seeds", "1", "--set", "max_steps=60"]
@@ -89,6 +98,7 @@ def test_two_processes_stopped_together_end_bit_for_bit_as_if_nothing_had_happen
     assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.long
 def test_what_processes_cannot_share_is_refused(cmbench):
     out = torchrun(cmbench.folder, "train", "--suite", "digits", "--opt", "adam", *SHORT, "--set", "batch_size=1436")
     _, err = out.communicate(timeout=120)

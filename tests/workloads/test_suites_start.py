@@ -35,8 +35,14 @@ def small(monkeypatch):
 @pytest.mark.parametrize(
     "suite",
     [
-        *("cifar10", "cifar100", "cifar10_sgd", "cifar100_sgd", "tinyimagenet_online", "five_datasets_online"),
-        *("figure8", "figure9_cifar10", "figure9_cifar100", "figure19_cifar10", "figure19_cifar100", "table14"),
+        "cifar100",
+        *(
+            pytest.param(suite, marks=pytest.mark.long)
+            for suite in (
+                *("cifar10", "cifar10_sgd", "cifar100_sgd", "tinyimagenet_online", "five_datasets_online"),
+                *("figure8", "figure9_cifar10", "figure9_cifar100", "figure19_cifar10", "figure19_cifar100", "table14"),
+            )
+        ),
     ],
 )
 def test_its_last_optimizer_makes_steps_and_is_evaluated(suite, files, small, tmp_path):
