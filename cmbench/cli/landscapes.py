@@ -133,7 +133,6 @@ def draw_surfaces(suite: ResolvedSuite[ToySuite], target: Path, *, quiet: bool) 
 
     `target` is a file, or a folder: where there are several surfaces, the one called like the file.
     """
-    from cmbench.errors import UserError
     from cmbench.landscapes.cells import prepare
     from cmbench.report.figures.drawing import checked_path, save
     from cmbench.report.figures.surface import surface_map
@@ -143,10 +142,7 @@ def draw_surfaces(suite: ResolvedSuite[ToySuite], target: Path, *, quiet: bool) 
     cells = [(surface, domain, s) for surface, domain in domains.items() for s in (settings.sharpness or (None,))]
     for surface, (low, high), s in cells:
         name = surface.replace(":", ".") + ("" if s is None else f"_s={s:g}")
-        try:
-            file = checked_path(target.with_suffix("") if len(cells) > 1 else target, name)
-        except UserError as error:
-            raise UserError(str(error).replace("--plot", "--show-surface", 1)) from None
+        file = checked_path(target.with_suffix("") if len(cells) > 1 else target, name, "--show-surface")
         cell = {"surface": surface, "dim": settings.dim, "sharpness": s, "spectrum": settings.spectrum}
         title = surface if s is None else f"{surface}, s={s:g}"
         save(surface_map(view_of(cell), [low] * settings.dim, [high] * settings.dim, title), file)

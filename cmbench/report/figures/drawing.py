@@ -187,18 +187,18 @@ def mark_start(axes: Axes, point: np.ndarray) -> Any:
     return axes.plot(*point, "s", color="black", markeredgecolor="white", markersize=7, zorder=6)[0]
 
 
-def checked_path(target: Path, name: str) -> Path:
+def checked_path(target: Path, name: str, option: str = "--plot") -> Path:
     """The file that a figure called `name` goes to: `target` itself, or a PNG inside it where it is a folder.
 
-    Raises `UserError` for a kind of file that is not drawn, or a parent that is no folder.
+    Raises `UserError` naming the `option` for a kind of file that is not drawn, or a parent that is no folder.
     """
     if target.is_dir() or not target.suffix:
         target = target / f"{name}.png"
     if target.suffix.lower() not in FORMATS:
-        raise UserError(f"--plot {target}: accepted: a folder, or a file that ends in {', '.join(FORMATS)}")
+        raise UserError(f"{option} {target}: accepted: a folder, or a file that ends in {', '.join(FORMATS)}")
     for parent in target.parents:
         if parent.exists() and not parent.is_dir():
-            raise UserError(f"--plot {target}: {parent} is no folder")
+            raise UserError(f"{option} {target}: {parent} is no folder")
     return target
 
 
