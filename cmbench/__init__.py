@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from cmbench.version import VERSION
+
 if TYPE_CHECKING:
     from cmbench import report
     from cmbench.api import Machine, run_suite
     from cmbench.report import load_results
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Machine", "__version__", "load_results", "report", "run_suite"]
 
 _LAZY = {

@@ -29,7 +29,7 @@ def finish(
         documents = [result.model_dump(mode="json", by_alias=True) for result in outcome.results]
         print(json_module.dumps(documents, indent=1, ensure_ascii=False))
     else:
-        from cmbench import report
+        import cmbench.report as report
 
         print(report.render(report.tables([*beside, *outcome.results], suites=suites, expected=specs)), end="")
     if not outcome.ok:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-import cmbench
 from cmbench.cli import convergence, data, doctor, escape_ratio, optimizers, report, sharpness, suites, toy, train
 from cmbench.errors import MissingResults, UserError
+from cmbench.version import VERSION
 
 app = typer.Typer(
     name="cmbench",
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"cmbench {cmbench.__version__}")
+        print(f"cmbench {VERSION}")
         raise typer.Exit
 
 

@@ -25,7 +25,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing."""
-    from cmbench import report
+    import cmbench.report as report
     from cmbench.errors import MissingResults
 
     if explain:

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cmbench
 from cmbench.errors import UserError
+from cmbench.version import VERSION
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def _processor() -> str:
 @cache
 def _git_commit() -> str | None:
     """The commit of the checkout that this code runs from, `+` where it has changes; None when it is installed."""
-    root = Path(cmbench.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
@@ -51,7 +51,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 
     cuda = torch.device(device).type == "cuda"
     return {
-        "cmbench": cmbench.__version__,
+        "cmbench": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": f"{platform.system()} {platform.machine()}",

@@ -1,0 +1,3 @@
+"""The version of cmbench: below all rooms, since results record it."""
+
+VERSION = "0.1.0"
