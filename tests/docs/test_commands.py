@@ -114,12 +114,13 @@ def _check_without_running(command):
 
 
 def _parse(words):
-    group = typer.main.get_command(app)
-    with group.make_context("cmbench", list(words), resilient_parsing=True) as context:
-        name, command, rest = group.resolve_command(context, list(words))
-        while hasattr(command, "resolve_command"):
-            name, command, rest = command.resolve_command(context, rest)
-        with command.make_context(name, list(rest), parent=context) as parsed:
+    command = typer.main.get_command(app)
+    with command.make_context("cmbench", [], resilient_parsing=True) as context:
+        while hasattr(command, "get_command"):
+            name, *words = words
+            command = command.get_command(context, name)
+            assert command, f"no such command: {name}"
+        with command.make_context(name, words) as parsed:
             given = parsed.params
     if given.get("suite"):
         load_suite(given["suite"], opts=given.get("opt") or (), sets=given.get("set_") or ())
