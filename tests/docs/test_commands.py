@@ -32,7 +32,7 @@ _SHORT = "--set epochs=2 --set schedule.milestones=[1]"
 _ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
 REDUCED = {
     "cmbench train --suite digits": f"{_SHORT} --seeds 2",
-    "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": "--seeds 1 --set epochs=1 --set schedule=constant",
+    "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": _SHORT,
     'cmbench train --suite digits --grid --opt adam --opt adam_cm --set "grid.lr=[1e-2,1e-3]" '
