@@ -41,7 +41,7 @@ def ackley(x: Tensor) -> Tensor:
 def goldstein_price(x: Tensor) -> Tensor:
     """f(x, y) = (log(A·B) − 8.693) / 2.427, with
 
-    A = 1 + (x + y + 1)²·(19 − 14x + 3x² − 14y + 6xy + 3y²)
+    A = 1 + (x + y + 1)²·(19 − 14x + 3x² − 14y + 6xy + 3y²),
     B = 30 + (2x − 3y)²·(18 − 32x + 12x² + 48y − 36xy + 27y²)
 
     The logarithmic form of Picheny et al. 2013, on unscaled coordinates. The paper's Eq. 12 moves −8.693 into the

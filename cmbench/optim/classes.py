@@ -61,7 +61,7 @@ class _Adam(_Critical):
 class AdamCM(_Adam):
     """Adam with critical momenta (Adam+CM).
 
-    m ← β₁·m + (1−β₁)·g;  a = m + mean of the buffered momenta;  v ← β₂·v + (1−β₂)·a²
+    m ← β₁·m + (1−β₁)·g;  a = m + mean of the buffered momenta;  v ← β₂·v + (1−β₂)·a²;
     θ ← (1 − α·wd)·θ − α·(a/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε)
 
     The buffer keeps the `capacity` momenta of the highest priority: ‖g‖₂ when they were stored, times `decay` for

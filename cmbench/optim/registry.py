@@ -38,6 +38,7 @@ class OptimizerInfo:
 
     @property
     def name(self) -> str:
+        """What `create_optimizer` and a suite call it: `adam_sam_cm`."""
         return "_".join(part.key for part in self.parts)
 
     @property
@@ -47,6 +48,7 @@ class OptimizerInfo:
 
     @property
     def description(self) -> str:
+        """What its parts do, in the order of its name."""
         return "; ".join(part.description for part in self.parts)
 
     @property

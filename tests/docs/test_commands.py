@@ -1,0 +1,140 @@
+"""What README and documentation show is executed as it is printed: commands, scripts and suite files, page by page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from cmbench.cli.main import app
+from cmbench.experiments.suite import load_suite
+from tests.conftest import Command
+
+from .pages import PAGES, ROOT, blocks, commands, lines
+
+NOT_RUN = {
+    "make demo": "installs from the network",
+    "make test": "is what runs this",
+    "make landscapes": "takes minutes; each suite of it has tests of its own",
+    "cmbench data prepare fashion_mnist": "downloads",
+    "cmbench train --suite digits --grid": "120 runs",
+    "torchrun --nproc-per-node 8 -m cmbench train --suite imagenet --opt adam_cm": "needs ImageNet and eight GPUs",
+    "python benchmarks/optimizer_step.py": "takes minutes",
+    "python benchmarks/trainer_overhead.py": "takes minutes",
+    "python benchmarks/landscapes.py": "takes minutes",
+}
+"""Commands that cannot run here, each with its reason; that they could be is checked: options, suites, scripts."""
+
+_SHORT = "--set epochs=2 --set schedule.milestones=[1]"
+_ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
+REDUCED = {
+    "cmbench train --suite digits": f"{_SHORT} --seeds 2",
+    "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
+    "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
+    "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": _SHORT,
+    'cmbench train --suite digits --grid --opt adam --opt adam_cm --set "grid.lr=[1e-2,1e-3]" '
+    '--set "grid.betas=[[0.9,0.99]]"': _SHORT,
+    "cmbench train --suite pydoc --jobs 2": "--seeds 1 --set max_steps=4 --opt adam --opt adam_cm",
+    "cmbench train --suite digits --set precision=bf16 --set compile=true --set clip_norm=1 --set accumulate=2": (
+        "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm"
+    ),
+    "cmbench train --suite digits --set telemetry.buffer=true --set telemetry.sharpness_every=4 --tensorboard boards": (
+        "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set telemetry.sharpness_every=1"
+    ),
+    "cmbench train --suite mine.yaml": "--set epochs=1",
+    "cmbench escape-ratio --dim 10 --plot figure6.png": "--starts 5 --steps 100",
+    "cmbench sharpness": _ROUGH,
+    "cmbench sharpness --opt adam": _ROUGH,
+    "cmbench sharpness results/digits/adam_cm/*.json": _ROUGH,
+    "cmbench doctor --suite digits": "--steps 8 --set checkpoint.every_steps=3",
+}
+"""Commands that would take minutes, each with what is put after it."""
+
+LONG = {"docs/commands/train.md", "docs/commands/doctor.md", "docs/tutorial.md", "docs/suites.md"}
+"""Pages that take more than a few seconds."""
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.long] if page in LONG else []) for page in PAGES if blocks(page)]
+)
+def test_everything_on_the_page_runs_in_its_order(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for block in blocks(page):
+        if block.title:
+            Path(block.title).write_text(block.text)
+        if block.language == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), {"__name__": "__main__"})
+        elif block.language == "console":
+            for line in lines(block):
+                _run(line, f"{page}:{line.number}", tmp_path)
+
+
+def _run(line, where, folder):
+    """Runs a command and looks for every word that the page shows in what it prints."""
+    if line.command in NOT_RUN:
+        _check_without_running(line.command)
+        return
+    program, *arguments = _words(f"{line.command} {REDUCED.get(line.command, '')}", folder)
+    assert program == "cmbench", f"{where}: {line.command}: not run, and not listed as such"
+    try:
+        done = Command(folder)(*arguments)
+    except AssertionError as error:
+        pytest.fail(f"{where}: {line.command}: {error}")
+    # A verdict on a claim may be another one where numbers differ in their last digits.
+    shown = re.split(r"^ paper, ", line.output, flags=re.MULTILINE)[0]
+    missing = _words_of(shown) - _words_of(done.stdout + done.stderr)
+    assert not missing, f"{where}: shown, but not printed: {sorted(missing)}\n{done.stdout}"
+
+
+def _words(command, folder):
+    """A command's words, with file names in place of patterns that match some, as a shell gives them."""
+    found = []
+    for word in shlex.split(command):
+        matches = sorted(folder.glob(word)) if "*" in word else []
+        found += [str(path.relative_to(folder)) for path in matches] or [word]
+    return found
+
+
+def _words_of(text):
+    """The words of a text, without its numbers, which differ from machine to machine, and without what is cut off."""
+    return set(re.findall(r"[^\W\d_]{3,}", re.sub(r"\S*…|…\S*", " ", text)))
+
+
+def _check_without_running(command):
+    """That a target, a script, or every option, suite and override of a command exists."""
+    program, *words = shlex.split(command)
+    if program == "make":
+        assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python":
+        assert (ROOT / words[0]).is_file()
+    else:
+        _parse(words[words.index("cmbench") + 1 :] if program == "torchrun" else words)
+
+
+def _parse(words):
+    command = typer.main.get_command(app)
+    with command.make_context("cmbench", [], resilient_parsing=True) as context:
+        while hasattr(command, "get_command"):
+            name, *words = words
+            command = command.get_command(context, name)
+            assert command, f"no such command: {name}"
+        with command.make_context(name, words) as parsed:
+            given = parsed.params
+    if given.get("suite"):
+        load_suite(given["suite"], opts=given.get("opt") or (), sets=given.get("set_") or ())
+
+
+def test_a_command_that_could_not_run_is_refused_without_running_it():
+    for wrong in ("train --suite nonesuch", "train --suite digits --nonesuch", "nonesuch", "data nonesuch"):
+        with pytest.raises(Exception, match="nonesuch"):
+            _parse(wrong.split())
+
+
+@pytest.mark.parametrize("command", [*NOT_RUN, *REDUCED])
+def test_every_exception_is_on_a_page(command):
+    assert any(line.command == command for page in PAGES for line in commands(page))

@@ -1,0 +1,79 @@
+"""What the documentation says in tables is what the program says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from cmbench import report
+from cmbench.cli.main import app
+from cmbench.experiments.settings import SUITE_TYPES, TrainSuite
+from cmbench.experiments.suite import builtin_suites
+from cmbench.optim import create_optimizer
+from cmbench.optim.memories import MEMORIES
+from cmbench.optim.rules import RULES
+from cmbench.workloads.registry import WORKLOADS
+
+from .pages import PAGES
+
+
+def test_columns_are_those_of_the_explanation():
+    introduction, _, _ = PAGES["docs/columns.md"].partition("### ")
+    wanted = introduction + report.explain("markdown")
+    assert PAGES["docs/columns.md"] == wanted, "write it anew: cmbench report --explain --format markdown"
+
+
+def test_every_command_has_a_page():
+    commands = {info.name for info in app.registered_commands} | {"data"}
+    assert {f"docs/commands/{name}.md" for name in commands} <= PAGES.keys()
+
+
+def test_every_option_of_a_command_is_on_its_page_or_on_that_of_all(cmbench):
+    shared = PAGES["docs/commands/index.md"]
+    for info in app.registered_commands:
+        options = set(re.findall(r"(--[a-z][\w-]+)", cmbench(info.name, "--help").stdout)) - {"--help", "--version"}
+        missing = {option for option in options if option not in PAGES[f"docs/commands/{info.name}.md"] + shared}
+        assert not missing, info.name
+
+
+def test_every_rule_memory_and_probe_has_its_mathematics():
+    page = PAGES["docs/optimizers.md"]
+    assert [key for key in (*RULES, *MEMORIES, "sam", "meg") if f"`{key}`" not in page] == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_memory_per_parameter_is_what_an_optimizer_keeps(rule):
+    row = re.search(rf"^\| `{rule}` \| ([^|]*C) \| ([^|]*C) \|$", PAGES["docs/optimizers.md"], re.MULTILINE)
+    for memory, said in zip(MEMORIES, row.groups(), strict=True):
+        weights = torch.nn.Parameter(torch.ones(1000))
+        optimizer = create_optimizer(f"{rule}_{memory}", [weights], capacity=3)
+        weights.grad = torch.ones(1000)
+        optimizer.step()
+        kept = [value for value in optimizer.state[weights].values() if getattr(value, "shape", None) == weights.shape]
+        constant, factor = map(int, re.fullmatch(r"(\d+) \+ (\d+)·C", said).groups())
+        assert sum(value.nbytes for value in kept) == 1000 * (constant + factor * 3)
+
+
+def test_every_key_of_a_suite_is_explained():
+    page = PAGES["docs/suites.md"]
+    keys = {name for suite in SUITE_TYPES.values() for name in suite.model_fields}
+    keys |= {name for field in ("checkpoint", "telemetry") for name in type(TrainSuite.model_fields[field].default)
+             .model_fields}  # fmt: skip
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []
+
+
+def test_every_suite_of_the_paper_is_listed():
+    page = PAGES["docs/paper.md"].replace("`figure11` … `figure16`", " ".join(f"`figure{n}`" for n in range(11, 17)))
+    ours = {"digits", "digits_online", "pydoc", "fashion_mnist", "levy", "surface", "sharpness"}
+    assert [name for name in builtin_suites() if f"`{name}`" not in page and name not in ours] == []
+    assert ours <= builtin_suites().keys()
+
+
+def test_the_workloads_that_need_no_download_are_named():
+    from cmbench.workloads.registry import get_workload
+
+    embedded = [name for name in WORKLOADS if "comes with" in get_workload(name).card.source]
+    assert embedded
+    assert [name for name in embedded if f"`{name}`" not in PAGES["docs/commands/data.md"]] == []
