@@ -21,6 +21,9 @@ NOT_RUN = {
     "make landscapes": "takes minutes; each suite of it has tests of its own",
     "cmbench data prepare fashion_mnist": "downloads",
     "cmbench train --suite digits --grid": "120 runs",
+    "cmbench doctor --suite digits --opt adam_sam_cm --steps 20 --set checkpoint.every_steps=5": (
+        "three processes, as the line above it"
+    ),
     "torchrun --nproc-per-node 8 -m cmbench train --suite imagenet --opt adam_cm": "needs ImageNet and eight GPUs",
     "python benchmarks/optimizer_step.py": "takes minutes",
     "python benchmarks/trainer_overhead.py": "takes minutes",
@@ -29,6 +32,7 @@ NOT_RUN = {
 """Commands that cannot run here, each with its reason; that they could be is checked: options, suites, scripts."""
 
 _SHORT = "--set epochs=2 --set schedule.milestones=[1]"
+_FEW = "--starts 5 --steps 50"
 _ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
 REDUCED = {
     "cmbench train --suite digits": f"{_SHORT} --seeds 2",
@@ -39,13 +43,20 @@ REDUCED = {
     '--set "grid.betas=[[0.9,0.99]]"': _SHORT,
     "cmbench train --suite pydoc --jobs 2": "--seeds 1 --set max_steps=4 --opt adam --opt adam_cm",
     "cmbench train --suite digits --set precision=bf16 --set compile=true --set clip_norm=1 --set accumulate=2": (
-        "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm"
+        "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set compile=false"
     ),
     "cmbench train --suite digits --set telemetry.buffer=true --set telemetry.sharpness_every=4 --tensorboard boards": (
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set telemetry.sharpness_every=1"
     ),
-    "cmbench train --suite mine.yaml": "--set epochs=1",
-    "cmbench escape-ratio --dim 10 --plot figure6.png": "--starts 5 --steps 100",
+    "cmbench train --suite mine.yaml": "--set epochs=2",
+    "cmbench escape-ratio --dim 10": _FEW,
+    "cmbench escape-ratio --dim 10 --plot figure6.png": _FEW,
+    "cmbench escape-ratio --dim 1 --capacity 5,10,20 --sharpness 10,50,100": _FEW,
+    "cmbench escape-ratio --dim 10 --opt sgd_cm --opt rmsprop_cm --set lr=0.01": _FEW,
+    "cmbench convergence": "--set condition_numbers=[2]",
+    'cmbench convergence --capacity 0,5,20 --set "condition_numbers=[10,1000]" --plot figure3.png': (
+        "--set condition_numbers=[2] --set beta=[0.9]"
+    ),
     "cmbench sharpness": _ROUGH,
     "cmbench sharpness --opt adam": _ROUGH,
     "cmbench sharpness results/digits/adam_cm/*.json": _ROUGH,
@@ -53,7 +64,7 @@ REDUCED = {
 }
 """Commands that would take minutes, each with what is put after it."""
 
-LONG = {"docs/commands/train.md", "docs/commands/doctor.md", "docs/tutorial.md", "docs/suites.md"}
+LONG = {"docs/commands/train.md", "docs/commands/doctor.md", "docs/commands/toy.md", "docs/tutorial.md"}
 """Pages that take more than a few seconds."""
 
 
@@ -125,8 +136,9 @@ def _parse(words):
             assert command, f"no such command: {name}"
         with command.make_context(name, words) as parsed:
             given = parsed.params
-    if given.get("suite"):
-        load_suite(given["suite"], opts=given.get("opt") or (), sets=given.get("set_") or ())
+    suites, opts = ([value] if isinstance(value, str) else value or () for value in map(given.get, ("suite", "opt")))
+    for suite in suites:
+        load_suite(suite, opts=opts, sets=given.get("set_") or ())
 
 
 def test_a_command_that_could_not_run_is_refused_without_running_it():
