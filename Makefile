@@ -42,7 +42,7 @@ types: .venv/installed-dev
 
 ## docs: build the documentation into site/, strictly
 docs: .venv/installed-docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ## clean: remove the environment and what was built
 clean:

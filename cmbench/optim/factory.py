@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ def create_optimizer(
     info = get_info(name)
     values = info.resolve(hyperparameters)
     of_probe = {each.name for each in info.probe.hyperparameters} if info.probe else set()
-    of_base = {each.name for part in (info.rule, info.memory) if part for each in part.hyperparameters}
+    of_base = replace(info, probe=None).hyperparameters
     made, accepted = _base_class(info)
     options: dict[str, Any] = {"maximize": maximize, "foreach": foreach, "fused": fused}
     for option in options.keys() - accepted:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from cmbench.optim.hyperparameters import GAMMA, RHO, SCOPE, Hyperparameter
+from cmbench.optim.hyperparameters import GAMMA, MOMENTUM, RHO, SCOPE, Hyperparameter
 from cmbench.optim.memories import MEMORIES, Memory
 from cmbench.optim.rules import RULES, Rule
 from cmbench.optim.rules.base import Part
@@ -60,9 +60,9 @@ class OptimizerInfo:
     def hyperparameters(self) -> dict[str, Hyperparameter]:
         """Every hyperparameter by name, with the default that it has here."""
         found = {each.name: each for part in self.parts for each in part.hyperparameters}
-        if "momentum" in found and self.memory is MEMORIES["cm"]:
+        if self.memory is MEMORIES["cm"] and "betas" not in found:
             # Without momentum there would be no momenta to remember.
-            found["momentum"] = found["momentum"].with_default(0.9)
+            found["momentum"] = MOMENTUM.with_default(0.9)
         return found
 
     @property

@@ -45,7 +45,8 @@ def test_step_returns_the_loss_and_lowers_it(name):
 @pytest.mark.parametrize("name", ALL)
 def test_groups_have_hyperparameters_of_their_own(name):
     rule = get_info(get_info(name).rule.key).defaults
-    own = {"lr": 2e-2, "weight_decay": 0.3} | ({"betas": (0.5, 0.6)} if "betas" in rule else {"momentum": 0.5})
+    others = {"weight_decay": 0.3, "betas": (0.5, 0.6), "momentum": 0.5}
+    own = {"lr": 2e-2} | {key: value for key, value in others.items() if key in rule}
     a, b = parameters((3, 2), (3, 2))
     together = create_optimizer(name, [{"params": [a]}, {"params": [b], **own}], lr=1e-2, **scope(name))
     c, d = parameters((3, 2), (3, 2))
