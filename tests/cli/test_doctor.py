@@ -3,6 +3,7 @@
 import json
 
 import jsonschema
+import pytest
 
 
 def test_it_says_what_this_machine_offers(cmbench):
@@ -25,6 +26,7 @@ def test_results_follow_the_published_schema(cmbench):
         assert list(jsonschema.Draft202012Validator(schema).iter_errors(broken))
 
 
+@pytest.mark.long
 def test_it_kills_a_training_and_proves_that_it_resumes(cmbench):
     found = json.loads(cmbench("doctor", "--suite", "digits", "--opt", "adam_sam_cm", "--steps", "40", "--json").stdout)
     proof = found["resume"]

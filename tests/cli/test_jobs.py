@@ -22,6 +22,7 @@ def outcomes(folder):
     return found
 
 
+@pytest.mark.long
 def test_runs_at_once_are_bit_for_bit_those_one_after_the_other(cmbench):
     done = cmbench.process(*RUNS, "--jobs", "3", "--threads", "1", "--out", "at_once")
     cmbench.process(*RUNS, "--threads", "1", "--out", "in_turn")
@@ -136,6 +137,7 @@ def test_a_process_that_dies_fails_its_run_and_the_plan_goes_on(cmbench):
     assert process.returncode == 130
 
 
+@pytest.mark.long
 def test_what_the_user_got_wrong_ends_the_plan(cmbench):
     done = cmbench.process("train", "--suite", "digits", "--opt", "adam_sam", "--jobs", "2", "--set", "precision=fp16",
                    "--set", "clip_norm=1", code=2)  # fmt: skip

@@ -241,7 +241,9 @@ def test_a_zero_gradient_gives_no_nan(name):
     torch.testing.assert_close(params, parameters((3,), (2, 2)))
 
 
-@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"foreach": False}, {"foreach": True}, pytest.param({"fused": True}, marks=pytest.mark.long)], ids=str
+)
 def test_a_momentum_may_be_switched_on_and_off_in_mid_training(options):
     results = []
     for way in ({"foreach": False}, options):

@@ -103,7 +103,9 @@ EVERYTHING = "telemetry={gradient_norm: true, buffer: true}"
         ("digits_online", "adam_cm", ("batch_size=64", EVERYTHING)),
     ],
 )
-@pytest.mark.parametrize("stop", [7, 23, 30])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(7, marks=pytest.mark.long), 23, pytest.param(30, marks=pytest.mark.long)]
+)
 def test_a_run_that_was_stopped_ends_bit_for_bit_like_one_that_was_not(
     name, opt, sets, stop, workloads, tmp_path, monkeypatch
 ):

@@ -83,6 +83,7 @@ def test_fashion_mnist_trains_through_the_command(clothes, cmbench):
     assert result["metrics"]["val_accuracy_best"] > 40  # chance: 10
 
 
+@pytest.mark.long
 def test_the_real_fashion_mnist_of_debian_is_found_and_trained_on(monkeypatch, cmbench):
     monkeypatch.setenv("CMBENCH_DATA", str(cmbench.folder / "nothing"))
     workload = get_workload("fashion_mnist")
