@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 
 def cmbench(*arguments, cwd):
     command = [sys.executable, "-m", "cmbench", *map(str, arguments)]
@@ -23,6 +25,7 @@ def test_ten_dimensions_print_a_ratio_for_every_optimizer_and_coefficient(tmp_pa
         assert result["metrics"]["escape_ratio_nearer"] == sum(result["lanes"]["escaped_nearer"]) / 50
 
 
+@pytest.mark.long
 def test_lists_of_coefficients_and_capacities_make_the_cells(tmp_path):
     arguments = ("--dim", 1, "--sharpness", 3, "--sharpness", 30, "--capacity", 2, "--capacity", 4, "--opt", "adam_cm")
     done = cmbench("escape-ratio", *arguments, "--starts", 6, "--steps", 20, "--json", "-q", cwd=tmp_path)
@@ -41,6 +44,7 @@ def test_a_coefficient_of_one_has_no_sharp_minimum_and_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_comma_lists_make_the_cells_and_the_figure_is_drawn(tmp_path):
     arguments = ("--dim", 1, "--sharpness", "3,30", "--capacity", "2,4", "--opt", "adam_cm", "--starts", 6)
     done = cmbench("escape-ratio", *arguments, "--steps", 20, "--plot", "new/folder", cwd=tmp_path)

@@ -64,7 +64,10 @@ REDUCED = {
 }
 """Commands that would take minutes, each with what is put after it."""
 
-LONG = {"docs/commands/train.md", "docs/commands/doctor.md", "docs/commands/toy.md", "docs/tutorial.md"}
+LONG = {f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers")} | {
+    f"docs/commands/{name}.md"
+    for name in ("train", "doctor", "toy", "escape-ratio", "convergence", "sharpness", "report")
+}
 """Pages that take more than a few seconds."""
 
 

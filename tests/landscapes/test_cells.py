@@ -141,6 +141,7 @@ def test_cells_that_differ_in_sharpness_alone_give_what_each_gives_alone(tmp_pat
         assert (own.lanes, own.metrics, own.curves) == (measured.lanes, measured.metrics, measured.curves)
 
 
+@pytest.mark.long
 def test_the_size_of_a_result_is_bounded(tmp_path):
     (measured,) = cell(tmp_path, TOY.format("levy"), ["starts=500", "steps=3000", "dim=4"])
     numbers = torch.tensor(measured.curves["trajectory"]).numel()

@@ -36,6 +36,7 @@ def assert_alike(ranks):
     assert torch.equal(ranks[0]["ages"], ranks[1]["ages"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "options"),
     [

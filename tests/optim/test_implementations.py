@@ -84,6 +84,7 @@ def test_it_is_the_plain_one_in_float64(name, fast, options):
     assert_same(train(name, dtype=torch.float64, skip=skip, **fast, **options), plain, 1e-10)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "fast"), [case(*each) for each in product(BUFFERED, FAST)])
 def test_slots_of_bfloat16_have_a_sum_in_float32(name, fast):
     params, state = train(name, buffer_dtype=torch.bfloat16, **fast)
@@ -228,6 +229,7 @@ def test_a_compiled_pass_that_is_wrong_is_not_used(monkeypatch):
     passes.compiled.cache_clear()
 
 
+@pytest.mark.long
 def test_state_has_the_bytes_that_it_should():
     for buffer_dtype, each in ((None, 4), (torch.bfloat16, 2)):
         for options in ({"foreach": False}, *FAST):

@@ -97,9 +97,9 @@ EVERYTHING = "telemetry={gradient_norm: true, buffer: true}"
     [
         ("digits", "adam_cm", ()),
         ("digits", "adam_cm", (EVERYTHING, "clip_norm=1", "precision=bf16")),
-        ("digits", "adam_sam_cg", ("precision=fp16", EVERYTHING)),
-        ("pydoc", "adam_sam_cm", ()),
-        ("pydoc", "adam_cg", ("accumulate=3", EVERYTHING)),
+        pytest.param("digits", "adam_sam_cg", ("precision=fp16", EVERYTHING), marks=pytest.mark.long),
+        pytest.param("pydoc", "adam_sam_cm", (), marks=pytest.mark.long),
+        pytest.param("pydoc", "adam_cg", ("accumulate=3", EVERYTHING), marks=pytest.mark.long),
         ("digits_online", "adam_cm", ("batch_size=64", EVERYTHING)),
     ],
 )
@@ -304,6 +304,7 @@ def test_a_checkpoint_is_written_every_so_many_minutes(workloads, files, monkeyp
     assert saved[-1] == "run.pt"
 
 
+@pytest.mark.long
 def test_a_resumed_run_goes_on_with_the_threads_that_it_began_with(workloads, files, monkeypatch):
     begun, seen = torch.get_num_threads(), []
     spec = spec_for("digits", "adam", "epochs=1", "checkpoint.every_steps=5")

@@ -74,6 +74,7 @@ def test_fashion_mnist_is_split_into_50_000_and_10_000_of_every_class(clothes):
         break
 
 
+@pytest.mark.long
 def test_fashion_mnist_trains_through_the_command(clothes, cmbench):
     cmbench(
         "train", "--suite", "fashion_mnist", "--data-dir", clothes, "--opt", "adam_cm", "--seeds", "1",
