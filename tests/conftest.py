@@ -30,16 +30,24 @@ class Command:
         self.folder = folder
 
     def __call__(self, *arguments: object, code: int = 0) -> Done:
-        """Runs it in this process, which spares loading torch each time, and checks the exit code."""
+        """Runs it in this process and checks the exit code."""
+        return self._checked(self.run(*arguments), code)
+
+    def run(self, *arguments: object) -> Done:
+        """Runs it in this process, which spares loading torch each time; modules of the folder are found, and forgotten."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.folder)
+            patch.syspath_prepend(self.folder)
             patch.setattr(sys, "argv", ["cmbench", *map(str, arguments)])
             returncode = _main()
-        return self._checked(Done(returncode, out.getvalue(), err.getvalue()), code)
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{self.folder}/"):
+                del sys.modules[name]
+        return Done(returncode, out.getvalue(), err.getvalue())
 
     def process(self, *arguments: object, code: int = 0) -> Done:
-        """Runs it in a process of its own: where that is what is tested, or a module is imported from the folder."""
+        """Runs it in a process of its own, where that is what is tested."""
         done = subprocess.run(self.line(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=300)
         return self._checked(Done(done.returncode, done.stdout, done.stderr), code)
 

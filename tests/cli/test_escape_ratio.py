@@ -1,15 +1,14 @@
 """`cmbench escape-ratio` as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.conftest import Command
+
 
 def cmbench(*arguments, cwd):
-    command = [sys.executable, "-m", "cmbench", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return Command(cwd).run(*arguments)
 
 
 def test_ten_dimensions_print_a_ratio_for_every_optimizer_and_coefficient(tmp_path):

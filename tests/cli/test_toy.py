@@ -1,15 +1,14 @@
 """`cmbench toy` as a user runs it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.conftest import Command
+
 
 def run(*arguments, cwd):
-    command = [sys.executable, "-m", "cmbench", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=180, check=False)
+    return Command(cwd).run(*arguments)
 
 
 def test_runs_without_options_and_finds_its_results_the_second_time(tmp_path):

@@ -64,9 +64,10 @@ REDUCED = {
 }
 """Commands that would take minutes, each with what is put after it."""
 
-LONG = {f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers")} | {
-    f"docs/commands/{name}.md"
-    for name in ("train", "doctor", "toy", "escape-ratio", "convergence", "sharpness", "report")
+LONG = {
+    *(f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers")),
+    *(f"docs/commands/{name}.md" for name in ("train", "doctor", "toy", "escape-ratio", "convergence", "report")),
+    "docs/commands/sharpness.md",
 }
 """Pages that take more than a few seconds."""
 
