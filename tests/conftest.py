@@ -34,7 +34,7 @@ class Command:
         return self._checked(self.run(*arguments), code)
 
     def run(self, *arguments: object) -> Done:
-        """Runs it in this process, which spares loading torch each time; modules of the folder are found, and forgotten."""
+        """Runs it in this process, which spares loading torch; modules of the folder are found, and forgotten."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.folder)
