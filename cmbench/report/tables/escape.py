@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from cmbench.report.captions import landscape_text
 from cmbench.report.columns.escape import CRITERIA, escape_ratio
-from cmbench.report.judging import judged
 from cmbench.report.runs.by_optimizer import runs_by_optimizer
 from cmbench.report.runs.groups import Group
 from cmbench.report.table import Table
 from cmbench.report.tables.fill import fill, make_table, mark_best
 from cmbench.report.tables.footnotes import failures
+from cmbench.report.verdicts.sentences import with_verdicts
 
 
 def escape_ratio_tables(group: Group) -> list[Table]:
@@ -28,4 +28,4 @@ def escape_ratio_tables(group: Group) -> list[Table]:
     table = make_table(
         group, "escape ratio", text, columns, rows, notes, lead=len(columns), settings=settings
     )  # fmt: skip
-    return [judged(table, group.suite.paper)]
+    return [with_verdicts(table, group)]

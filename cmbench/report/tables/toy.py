@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from cmbench.experiments.result import OptimizerReference
 from cmbench.report.captions import landscape_text, surface_text
 from cmbench.report.columns.toy import LOSS, MEASURED, SHARPNESS
-from cmbench.report.judging import judged
 from cmbench.report.paper.numbers import PaperValue
 from cmbench.report.runs.by_optimizer import runs_by_optimizer
 from cmbench.report.runs.counts import count_starts
@@ -15,6 +14,7 @@ from cmbench.report.runs.groups import Group
 from cmbench.report.table import Row, Table
 from cmbench.report.tables.fill import fill, make_table, mark_best
 from cmbench.report.tables.footnotes import failures, paper_notes, spread_note, survivors_note
+from cmbench.report.verdicts.sentences import with_verdicts
 
 _HIGHEST_MINIMUM = -0.81
 """The highest of the four minima of the logarithmic Goldstein-Price function, f(1.2, 0.8)."""
@@ -35,7 +35,8 @@ def toy_tables(group: Group) -> list[Table]:
     if surface == "goldstein_price":
         notes += _unreachable(rows)
     text = landscape_text(group.settings, group.runs[0].seed)
-    return [judged(make_table(group, surface_text(group.settings), text, columns, rows, notes, lead=2), paper, surface)]
+    table = make_table(group, surface_text(group.settings), text, columns, rows, notes, lead=2)
+    return [with_verdicts(table, group)]
 
 
 def _unreachable(rows: Sequence[Row]) -> list[str]:

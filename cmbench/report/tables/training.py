@@ -20,7 +20,6 @@ from cmbench.report.columns.training import (
     difference_from,
     judged_by,
 )
-from cmbench.report.judging import judged
 from cmbench.report.paper.numbers import SPEED_UPS, PaperValue
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
 from cmbench.report.runs.counts import count_seeds
@@ -29,6 +28,7 @@ from cmbench.report.runs.run import Run, completed
 from cmbench.report.table import RunCounts, Table
 from cmbench.report.tables.fill import fill, make_table, mark_best, without_empty
 from cmbench.report.tables.footnotes import failures, paper_notes, spread_note, survivors_note
+from cmbench.report.verdicts.sentences import with_verdicts
 
 
 def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
@@ -62,7 +62,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     notes += [*failures(by_optimizer), *survivors_note(rows)]
     lead = len(columns) - len(following)
     table = make_table(group, "", training_text(group.settings, metrics), columns, rows, notes, lead=lead)
-    return [judged(table, paper)]
+    return [with_verdicts(table, group)]
 
 
 def training_text(settings: Mapping[str, Any], metrics: Sequence[TrainingColumn]) -> str:

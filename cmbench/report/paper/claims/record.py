@@ -1,0 +1,78 @@
+"""What a claim of the paper is made of: who should be better than whom, in what, and on which suite that is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+
+class Place(NamedTuple):
+    """A table or figure of the paper."""
+
+    kind: Literal["table", "figure"]
+    number: int
+
+    @property
+    def text(self) -> str:
+        """`Table 2`."""
+        return f"{self.kind.capitalize()} {self.number}"
+
+    @property
+    def name(self) -> str:
+        """`table2`, as suites and claims are named by their place."""
+        return f"{self.kind}{self.number}"
+
+
+@dataclass(frozen=True)
+class Of:
+    """The rows of an optimizer, by its registry name, with these hyperparameters."""
+
+    optimizer: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def means(self, optimizer: str, hyperparameters: Mapping[str, Any]) -> bool:
+        """Whether an optimizer is one of these."""
+        return optimizer == self.optimizer and all(
+            hyperparameters.get(name) == value for name, value in self.hyperparameters.items()
+        )
+
+
+Order = tuple[tuple[Of, ...], ...]
+Relation = Literal["lower", "higher", "equal", "below"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Every row of a group of `order` is better than (or equal to) every row of the next one.
+
+    `name` tells it from the other claims of its place and column. It is tried by the runs of `suite` with the settings
+    of its file, by `metric`: a metric of a training run or a lane of a landscape run, or `CURVE@end`, `CURVE@mean` for
+    the last or the mean value of a curve; where `coefficients` are given, for each of these, or `pooled`: by the mean
+    over them. `relation` is the direction that is better; `equal` means that the difference is smaller than `margin`,
+    or than `relative_margin` times the mean of the second; `below` that every value of the only group is smaller than
+    `margin`, which takes no statistics. `matched` names a hyperparameter: only rows with the same value of it are
+    compared. `column` is that of the paper's table, `surface` one of the suite's surfaces. `printed_in` is the table
+    whose numbers the claim of a figure is about.
+    """
+
+    name: str
+    place: Place
+    text: str
+    suite: str
+    metric: str
+    relation: Relation
+    order: Order
+    column: str | None = None
+    surface: str | None = None
+    coefficients: tuple[float, ...] = ()
+    pooled: bool = False
+    matched: str | None = None
+    margin: float | None = None
+    relative_margin: float | None = None
+    printed_in: int | None = None
+
+    @property
+    def id(self) -> str:
+        """`table2/cifar10/cm-best`, `figure6/cm-escapes`."""
+        return "/".join(part for part in (self.place.name, self.column or self.surface, self.name) if part)

@@ -1,0 +1,199 @@
+"""What stored results hold about a claim: the values of every row that it names, by seed or by start."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cmbench.experiments.grid import shipped
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.experiments.text import canonical, value_text
+from cmbench.report.captions import optimizer_text
+from cmbench.report.paper.claims.record import Claim, Of
+from cmbench.report.paper.numbers import SPEED_UPS
+from cmbench.report.runs.plan import plan_of
+from cmbench.report.statistics import speed_up
+
+Value = float | bool
+Values = Mapping[int, Value]
+"""By seed, or by number of the start."""
+
+
+@dataclass(frozen=True)
+class RowEvidence:
+    """What is known of one optimizer: its values for each measure of the claim, and what is missing of it."""
+
+    title: str
+    optimizer: OptimizerReference
+    measures: tuple[Values, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it was run."""
+        return not any(self.measures)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows of each group of a claim's order, under the names of its `measures`, counted in `unit`s."""
+
+    groups: tuple[tuple[RowEvidence, ...], ...]
+    measures: tuple[str, ...]
+    unit: str
+
+    @property
+    def rows(self) -> list[RowEvidence]:
+        """All of them."""
+        return [row for group in self.groups for row in group]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is missing of all rows, each named once."""
+        return tuple(dict.fromkeys(text for row in self.rows for text in row.missing))
+
+
+def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
+    """What `results` hold about `claim`: of several numbers of starts or seeds of them, the most.
+
+    Only runs with the settings that the suite's file has are heard, but for the number of starts and the seed, with
+    the hyperparameters that it gives its optimizers.
+    """
+    suite = shipped(claim.suite)
+    if suite is None:
+        raise ValueError(f"claim {claim.id}: no suite '{claim.suite}'")
+    own = [r for r in results if r.suite.name == claim.suite and r.kind == suite.settings.kind]
+    specs = [spec for spec in plan_of(suite, own) if claim.surface in (None, getattr(spec.settings, "surface", None))]
+    variants: dict[str, list[Result]] = {}
+    for result in own:
+        variants.setdefault(_variant(result), []).append(result)
+    found = [_evidence(claim, specs, chosen) for chosen in variants.values()] or [_evidence(claim, specs, [])]
+    return min(found, key=lambda each: (sum(row.is_empty for row in each.rows), len(each.missing), -_size(each)))
+
+
+def _variant(result: Result) -> str:
+    """Equal for results that are compared with each other: the same data, the same starts."""
+    starts = [result.settings.get("starts"), result.seed] if _is_landscape(result.kind) else []
+    return canonical([result.settings.get("data"), *starts])
+
+
+def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result]) -> Evidence:
+    landscape = bool(specs) and _is_landscape(specs[0].kind)
+    by_setting: dict[str, list[Result]] = {}
+    for result in results:
+        by_setting.setdefault(_key(result.optimizer, result.settings, landscape), []).append(result)
+    reference = _reference(claim, specs, by_setting) if claim.metric == "speed_up" else {}
+
+    def rows_of(group: Sequence[Of]) -> tuple[RowEvidence, ...]:
+        meant = [
+            s for of in group for s in specs if s.optimizer and of.means(s.optimizer.name, s.optimizer.hyperparameters)
+        ]
+        by_label: dict[str, list[RunSpec]] = {}
+        for spec in meant:
+            by_label.setdefault(spec.label, []).append(spec)
+        read = _landscape_row if landscape else _training_row
+        return tuple(read(claim, own, by_setting, reference) for own in by_label.values())
+
+    measures = tuple(f"s={value_text(s)}" for s in claim.coefficients) if not claim.pooled else ()
+    unit = "starts" if landscape else "seeds"
+    return Evidence(tuple(rows_of(group) for group in claim.order), measures or ("",), unit)
+
+
+def _training_row(
+    claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], reference: Mapping[int, Result]
+) -> RowEvidence:
+    """One measure; the seeds of the suite's file are wanted, others are welcome."""
+    optimizer = specs[0].chosen_optimizer
+    results = {r.seed: r for r in by_setting.get(_key(optimizer, specs[0].settings_document(), False), [])}
+    title = optimizer_text(optimizer)
+    values: dict[int, Value] = {}
+    for seed, result in sorted(results.items()):
+        if result.status == "completed" and (value := _training_value(claim, result, reference.get(seed))) is not None:
+            values[seed] = value
+    wanted = dict.fromkeys([*(spec.seed for spec in specs), *results])
+    lacking = Counter(_status(results.get(seed), claim.metric) for seed in wanted if seed not in values)
+    missing = tuple(f"{title}: {count} of {len(wanted)} seeds {status}" for status, count in lacking.items())
+    return RowEvidence(title, optimizer, (values,), missing)
+
+
+def _status(result: Result | None, metric: str) -> str:
+    """Why a run has no value."""
+    if result is None:
+        return "missing"
+    return f"without {metric}" if result.status == "completed" else result.status
+
+
+def _landscape_row(
+    claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], _: Mapping[int, Result]
+) -> RowEvidence:
+    """A measure for each coefficient of the claim, or their mean, by the number of the start."""
+    optimizer, title = specs[0].chosen_optimizer, optimizer_text(specs[0].chosen_optimizer)
+    measures, missing = [], []
+    for spec in specs:
+        coefficient = getattr(spec.settings, "sharpness", None)
+        if claim.coefficients and coefficient not in claim.coefficients:
+            continue
+        result = next(iter(by_setting.get(_key(optimizer, spec.settings_document(), True), [])), None)
+        lanes = result.lanes.get(claim.metric) if result and result.finished else None
+        at = f" at s={value_text(coefficient)}" if coefficient else ""
+        if lanes is None:
+            missing.append(f"{title}{at}: missing")
+            lanes = []
+        elif lost := sum(lane is None for lane in lanes):
+            missing.append(f"{title}{at}: {lost} of {len(lanes)} starts diverged")
+        measures.append({i: lane for i, lane in enumerate(lanes) if lane is not None})
+    if claim.pooled and measures:
+        common = set(measures[0]).intersection(*measures[1:])
+        measures = [{i: math.fsum(float(each[i]) for each in measures) / len(measures) for i in sorted(common)}]
+    return RowEvidence(title, optimizer, tuple(measures), tuple(missing))
+
+
+def _training_value(claim: Claim, result: Result, reference: Result | None) -> float | None:
+    if claim.metric == "speed_up":
+        epochs = SPEED_UPS[claim.place.number].epochs
+        if reference is None:
+            return None
+        own, other = (r.curves.get("val_accuracy", []) for r in (reference, result))
+        needed = speed_up(own, own, epochs)
+        if needed is None:
+            return None
+        # Where it is not reached at all, one epoch more than was looked at is the least it takes.
+        return speed_up(own, other, epochs) or _epochs_to_best(own, epochs) / (epochs + 1)
+    name, _, how = claim.metric.partition("@")
+    if not how:
+        return result.metrics.get(name)
+    known = [value for value in result.curves.get(name, []) if value is not None]
+    if not known:
+        return None
+    return float(known[-1]) if how == "end" else math.fsum(known) / len(known)
+
+
+def _epochs_to_best(curve: Sequence[float | None], epochs: int) -> int:
+    known = [value if value is not None else -math.inf for value in curve[:epochs]]
+    return known.index(max(known)) + 1
+
+
+def _reference(claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]]) -> dict[int, Result]:
+    """The completed runs that a speed-up is measured against, by seed."""
+    over = SPEED_UPS[claim.place.number].over
+    spec = next(spec for spec in specs if spec.chosen_optimizer.name == over)
+    found = by_setting.get(_key(spec.optimizer, spec.settings_document(), False), [])
+    return {result.seed: result for result in found if result.status == "completed"}
+
+
+def _key(optimizer: OptimizerReference | None, settings: Mapping[str, Any], landscape: bool) -> str:
+    """Equal for runs of one row, whatever their seed and number of starts."""
+    who = [optimizer.name, optimizer.hyperparameters] if optimizer else None
+    return canonical([who, {k: v for k, v in settings.items() if not (landscape and k == "starts")}])
+
+
+def _is_landscape(kind: str) -> bool:
+    return kind in ("toy", "escape-ratio")
+
+
+def _size(evidence: Evidence) -> int:
+    return sum(len(values) for row in evidence.rows for values in row.measures)

@@ -1,0 +1,94 @@
+"""Verdicts in words: an effect with its interval, and the sentences below a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cmbench.report.comparison import FEWEST
+from cmbench.report.paper.claims import CLAIMS
+from cmbench.report.runs.groups import Group
+from cmbench.report.table import Table
+from cmbench.report.verdicts.judge import Pair, Verdict, judge
+
+
+def with_verdicts(table: Table, group: Group) -> Table:
+    """`table` with a sentence below it for each claim of the paper that its runs say something about."""
+    results = [run.result for run in group.runs if run.result]
+    surface = group.settings.get("surface")
+    claims = [
+        claim for claim in CLAIMS if claim.suite == group.suite.name and claim.surface in (None, surface)
+    ]  # fmt: skip
+    if not claims or not results or not group.suite.paper:
+        return table
+    sentences = [sentence(verdict) for verdict in judge(results, claims) if verdict.verdict != "not run"]
+    return replace(table, footnotes=(*table.footnotes, *sentences))
+
+
+def sentence(verdict: Verdict) -> str:
+    """`paper, Table 1: Adam+CM ends at the lowest loss: reproduced (p < 0.001, 400 starts)`, or why not."""
+    claim = verdict.claim
+    word = verdict.verdict.upper() if verdict.verdict == "contradicted" else verdict.verdict
+    return f"paper, {claim.place.text}: {claim.text}: {word} ({', '.join(_details(verdict))})"
+
+
+def _details(verdict: Verdict) -> list[str]:
+    if verdict.verdict == "incomplete":
+        return [*verdict.missing]
+    count = f"{verdict.n} {verdict.unit}"
+    if verdict.verdict == "reproduced":
+        return [*([p_text(verdict.p)] if verdict.p is not None else []), count]
+    pair = verdict.deciding
+    return [*([effect_text(pair)] if pair else []), count, *needed_text(verdict)]
+
+
+def effect_text(pair: Pair, *, names: bool = True) -> str:
+    """`Adam+CM − Adam at s=20: +0.12 [+0.03, +0.21]`, without an interval where none can be given."""
+    comparison = pair.comparison
+    if comparison.n < FEWEST:
+        number = f"{signed(comparison.effect)}, too few for an interval"
+    elif comparison.interval is None:
+        number = f"{signed(comparison.effect)} everywhere" if comparison.effect else "no difference anywhere"
+    else:
+        low, high = comparison.interval
+        number = f"{signed(comparison.effect)} [{signed(low)}, {signed(high)}]"
+    if not names:
+        return number
+    at = f" at {pair.measure}" if pair.measure else ""
+    return f"{pair.better} − {pair.worse}{at}: {number}"
+
+
+def needed_text(verdict: Verdict) -> list[str]:
+    """How many seeds or starts would settle an inconclusive claim, where that is known."""
+    if verdict.verdict != "inconclusive" or verdict.needed is None:
+        return []
+    return [f"{verdict.needed:,} would settle a difference like this"]
+
+
+def p_text(p: float) -> str:
+    """`p = 0.03`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def signed(value: float) -> str:
+    """A number with its sign, in three significant digits."""
+    text = f"{value:+.3g}"
+    return f"−{text[1:]}" if text.startswith("-") else text
+
+
+def verdict_counts(verdicts: Sequence[Verdict]) -> str:
+    """`12 reproduced (10 of them also after Holm's correction over all 20 that were run), 3 contradicted, …`."""
+    from cmbench.report.comparison import LEVEL
+
+    parts = []
+    run = sum(v.was_run for v in verdicts)
+    for name in ("reproduced", "contradicted", "inconclusive", "incomplete", "not run"):
+        own = [v for v in verdicts if v.verdict == name]
+        if not own:
+            continue
+        text = f"{len(own)} {name}"
+        if name == "reproduced":
+            survive = sum(v.p_holm is None or v.p_holm <= LEVEL for v in own)
+            text += f" ({survive} of them also after Holm's correction over the {run} that were run)"
+        parts.append(text)
+    return ", ".join(parts)
