@@ -53,8 +53,12 @@ class Evidence:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is missing of all rows, each named once."""
-        return tuple(dict.fromkeys(text for row in self.rows for text in row.missing))
+        """What is missing, and of which rows: `2 of 5 seeds missing: Adam, Adam+SAM`."""
+        of: dict[str, list[str]] = {}
+        for row in self.rows:
+            for reason in row.missing:
+                of.setdefault(reason, []).append(row.title)
+        return tuple(f"{reason}: {', '.join(dict.fromkeys(titles))}" for reason, titles in of.items())
 
 
 def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
@@ -116,7 +120,7 @@ def _training_row(
             values[seed] = value
     wanted = dict.fromkeys([*(spec.seed for spec in specs), *results])
     lacking = Counter(_status(results.get(seed), claim.metric) for seed in wanted if seed not in values)
-    missing = tuple(f"{title}: {count} of {len(wanted)} seeds {status}" for status, count in lacking.items())
+    missing = tuple(f"{count} of {len(wanted)} seeds {status}" for status, count in lacking.items())
     return RowEvidence(title, optimizer, (values,), missing)
 
 
@@ -141,10 +145,10 @@ def _landscape_row(
         lanes = result.lanes.get(claim.metric) if result and result.finished else None
         at = f" at s={value_text(coefficient)}" if coefficient else ""
         if lanes is None:
-            missing.append(f"{title}{at}: missing")
+            missing.append(f"missing{at}")
             lanes = []
         elif lost := sum(lane is None for lane in lanes):
-            missing.append(f"{title}{at}: {lost} of {len(lanes)} starts diverged")
+            missing.append(f"{lost} of {len(lanes)} starts diverged{at}")
         measures.append({i: lane for i, lane in enumerate(lanes) if lane is not None})
     if claim.pooled and measures:
         common = set(measures[0]).intersection(*measures[1:])
