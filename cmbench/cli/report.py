@@ -1,18 +1,39 @@
-"""`cmbench report`: the stored results as the paper's tables."""
+"""`cmbench report`: the stored results as the paper's tables, and verdicts on its claims."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, Json, Out
+
+if TYPE_CHECKING:
+    from cmbench.report import Format
 
 
 def report(
     suite: Annotated[
         list[str] | None,
         typer.Option("--suite", metavar="NAME|FILE", help="Only this suite. Repeatable. [default: all]"),
+    ] = None,
+    table: Annotated[
+        list[int] | None, typer.Option("--table", metavar="N", help="Table N of the paper, as one table. Repeatable.")
+    ] = None,
+    figure: Annotated[
+        list[int] | None, typer.Option("--figure", metavar="N", help="What Figure N of the paper shows. Repeatable.")
+    ] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Judge the paper's claims instead: all, or those of what is asked for.")
+    ] = False,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--require",
+            metavar="CLAIM",
+            help="Exit 1 unless this claim is reproduced; a pattern like 'table2/*' means several. Repeatable.",
+        ),
     ] = None,
     out: Out = DEFAULT_OUT,
     format: Annotated[
@@ -24,15 +45,48 @@ def report(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing."""
+    """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing.
+
+    With --claims: which claims of the paper come out, with intervals, p-values and what would settle the others.
+    """
     import cmbench.report as report
     from cmbench.errors import MissingResults
 
+    form: Format = "json" if json else format
     if explain:
-        print(report.explain("json" if json else format), end="")
+        print(report.explain(form), end="")
+        return
+    if claims or require:
+        _judge(out, suite or [], table or [], figure or [], require or [], form)
         return
     found = report.load_results(out, suite or ())
     if found:
-        print(report.render(report.tables(found), "json" if json else format), end="")
+        print(report.render(report.tables(found), form), end="")
     if found.missing:
         raise MissingResults("\n".join(found.missing))
+
+
+def _judge(
+    out: Path, suites: list[str], tables: list[int], figures: list[int], require: list[str], form: Format
+) -> None:
+    """Prints verdicts; exit code 1 for what is required and not reproduced, 4 where something asked for is missing."""
+    import sys
+
+    import cmbench.report as report
+    from cmbench.errors import MissingResults
+    from cmbench.report.verdicts import select
+
+    every = report.judge(report.load_results(out))
+    wanted = select.required(every, require)
+    shown = select.chosen(every, suites=suites, tables=tables, figures=figures)
+    selected = bool(suites or tables or figures)
+    if wanted and not selected:
+        shown = wanted
+    print(report.render_claims(shown, form), end="")
+    unmet = [v for v in wanted if v.verdict != "reproduced"]
+    for verdict in unmet:
+        print(f"cmbench: --require: {verdict.claim.id}: {verdict.verdict}", file=sys.stderr)
+    if unmet:
+        raise typer.Exit(1)
+    if selected and (lines := select.missing(shown)):
+        raise MissingResults("\n".join(lines))

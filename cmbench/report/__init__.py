@@ -8,10 +8,12 @@ from cmbench.report.columns import COLUMNS
 from cmbench.report.figures.choice import draw
 from cmbench.report.figures.drawing import View, save
 from cmbench.report.formats.choice import FORMATS, Format, render
+from cmbench.report.formats.claims import render_claims
 from cmbench.report.formats.explanation import explain
 from cmbench.report.results import Results, load_results
 from cmbench.report.table import Cell, Column, Difference, Row, RunCounts, Table
 from cmbench.report.tables.build import tables
+from cmbench.report.verdicts.judge import Verdict, judge
 
 # `tables` is the function; its modules are found by their own names: `from cmbench.report.tables.fill import …`.
 __all__ = [
@@ -25,11 +27,14 @@ __all__ = [
     "Row",
     "RunCounts",
     "Table",
+    "Verdict",
     "View",
     "draw",
     "explain",
+    "judge",
     "load_results",
     "render",
+    "render_claims",
     "save",
     "tables",
 ]

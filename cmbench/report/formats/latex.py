@@ -43,6 +43,11 @@ _ESCAPES = str.maketrans(
 )
 
 
+def escaped(text: str) -> str:
+    """`text` with what LaTeX would take for a command, or cannot print, escaped."""
+    return text.translate(_ESCAPES)
+
+
 def render_latex(tables: Sequence[Table]) -> str:
     """One `table` environment each, without packages; the caption is the title and what stands below it."""
     from tabulate import tabulate
