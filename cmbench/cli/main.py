@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from cmbench.cli import convergence, data, doctor, escape_ratio, optimizers, report, sharpness, suites, toy, train
+from cmbench.cli import (
+    compare,
+    convergence,
+    data,
+    doctor,
+    escape_ratio,
+    optimizers,
+    report,
+    sharpness,
+    suites,
+    toy,
+    train,
+)
 from cmbench.errors import MissingResults, UserError
 from cmbench.version import VERSION
 
@@ -42,6 +54,7 @@ app.command("convergence")(convergence.convergence)
 app.command("train")(train.train)
 app.command("sharpness")(sharpness.sharpness)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("optimizers")(optimizers.optimizers)
 app.command("suites")(suites.suites)
 app.add_typer(data.app, name="data")
@@ -49,7 +62,11 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 2 the user's error, 3 a run failed, 4 results missing, 130 interrupted."""
+    """Entry point.
+
+    Exit codes: 0 done, 1 a regression or an unmet claim, 2 the user's error, 3 a run failed, 4 results missing,
+    130 interrupted.
+    """
     try:
         app(standalone_mode=True)
     except MissingResults as error:

@@ -103,6 +103,45 @@ def compare(x: Sequence[float], y: Sequence[float]) -> Comparison:
     return Comparison(effect, deviation, n, False, effect - half, effect + half, p)
 
 
+def compare_independent(x: Sequence[float], y: Sequence[float]) -> Comparison:
+    """The comparison of values that are no pairs: of means by Welch's t-test, of shares by Newcombe's interval.
+
+    `n` is the smaller of both numbers; `deviation` is that of as many pairs with the same standard error, so that what
+    is computed from both holds approximately. The p-value of shares is that of the score test. Raises `ValueError`
+    where one of them is empty. Source: Welch 1947; Newcombe 1998, Statistics in Medicine 17, 873–890 (method 10).
+    """
+    from scipy import stats
+
+    if not len(x) or not len(y):
+        raise ValueError("values of both sides are wanted")
+    share = all(isinstance(value, (bool, np.bool_)) for value in (*x, *y))
+    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    n, effect = min(len(x), len(y)), float(first.mean() - second.mean())
+    if n < FEWEST:
+        return Comparison(effect, 0.0, n, share)
+    error = math.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+    if share:
+        low, high = _independent_interval(int(first.sum()), len(first), int(second.sum()), len(second))
+        pooled = float(np.concatenate([first, second]).mean())
+        under_null = math.sqrt(pooled * (1 - pooled) * (1 / len(first) + 1 / len(second)))
+        p = float(2 * stats.norm.sf(abs(effect) / under_null)) if under_null else 1.0
+        return Comparison(effect, error * math.sqrt(n), n, True, low, high, p)
+    if error <= 1e-12 * max(1.0, abs(effect)):
+        return Comparison(effect, 0.0, n, False)
+    test = stats.ttest_ind(first, second, equal_var=False)
+    interval = test.confidence_interval(1 - LEVEL)
+    low, high = float(interval.low), float(interval.high)
+    return Comparison(effect, error * math.sqrt(n), n, False, low, high, float(test.pvalue))
+
+
+def _independent_interval(successes: int, n: int, other_successes: int, other_n: int) -> tuple[float, float]:
+    from cmbench.report.statistics import wilson_interval
+
+    p1, p2 = successes / n, other_successes / other_n
+    (l1, u1), (l2, u2) = wilson_interval(successes, n), wilson_interval(other_successes, other_n)
+    return p1 - p2 - math.hypot(p1 - l1, u2 - p2), p1 - p2 + math.hypot(u1 - p1, p2 - l2)
+
+
 def newcombe_interval(both: int, first: int, second: int, neither: int, level: float = LEVEL) -> tuple[float, float]:
     """Newcombe's interval for the difference p₁ − p₂ of paired proportions (his method 10).
 
