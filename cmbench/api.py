@@ -31,6 +31,7 @@ from cmbench.training.interrupt import Interruptible
 from cmbench.training.learner import check_settings
 from cmbench.training.processes import SharedStore, joined
 from cmbench.training.runner import Runner, at_once, one_by_one
+from cmbench.workloads.base import Workload
 from cmbench.workloads.registry import get_workload
 
 
@@ -106,10 +107,17 @@ def run_suite(
     return cells.run_suite(surfaces, store, force=force, device=where, listener=listener)
 
 
-def check_suite(suite: ResolvedSuite[Suite]) -> None:
-    """Raises `UserError` for what is wrong with a suite of landscapes beyond what its file can show."""
+def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> None:
+    """Raises `UserError` for what is wrong with a suite beyond what its file can show: its surfaces, its data."""
     if suite.settings.kind in ("toy", "escape-ratio"):
         cells.prepare(cast(ResolvedSuite[LandscapeSuite], suite))
+    elif suite.settings.kind == "train":
+        _workload(cast(ResolvedSuite[TrainSuite], suite), machine).identity()
+
+
+def _workload(suite: ResolvedSuite[TrainSuite], machine: Machine) -> Workload:
+    file = f"{suite_of_grid(suite.name) or suite.name}.yaml"
+    return get_workload(suite.settings.workload, f"{file}: workload", machine.data_dir)
 
 
 def _train(
@@ -122,8 +130,7 @@ def _train(
     listener: Listener | None,
 ) -> Outcome:
     """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
-    file = f"{suite_of_grid(suite.name) or suite.name}.yaml"
-    workload = get_workload(suite.settings.workload, f"{file}: workload", machine.data_dir)
+    workload = _workload(suite, machine)
     wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
     specs = plan_training(suite, workload.identity(), wanted)
     gauges = sharpness_gauges(suite.settings.telemetry, suite.settings.batch_size)

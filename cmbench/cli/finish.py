@@ -13,6 +13,13 @@ from cmbench.experiments.result import Result
 from cmbench.experiments.suite import ResolvedSuite
 
 
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcomes of several plans as that of one."""
+    results = [result for outcome in outcomes for result in outcome.results]
+    specs = [spec for outcome in outcomes for spec in outcome.specs]
+    return Outcome(results, sum(outcome.skipped for outcome in outcomes), specs)
+
+
 def finish(
     outcome: Outcome,
     *,

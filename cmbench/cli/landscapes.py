@@ -37,6 +37,13 @@ Device = Annotated[
 ]
 
 
+def expanded(names: Sequence[str]) -> list[str]:
+    """The suites that are meant: a place in the paper stands for all of its own."""
+    from cmbench.experiments.suite import named
+
+    return list(dict.fromkeys(suite for name in names for suite in named(name)))
+
+
 def overrides(**options: Any) -> list[str]:
     """The options that were given, as `--set` assignments."""
     given = {key: value for key, value in options.items() if value is not None}
@@ -111,9 +118,8 @@ def run_and_print(
 ) -> None:
     """Runs what is not finished, draws the figures, and prints the tables, or the results as JSON."""
     from cmbench.api import Machine, check_suite, run_suite
-    from cmbench.cli.finish import finish
+    from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
-    from cmbench.experiments.execute import Outcome
 
     files = checked_plots(plot, suites)
     for suite in suites:
@@ -124,8 +130,7 @@ def run_and_print(
         ]
     for suite, outcome, file in zip(suites, outcomes, files, strict=True):
         draw_figure(outcome, suite, file, quiet=quiet)
-    results = [result for outcome in outcomes for result in outcome.results]
-    finish(Outcome(results, sum(outcome.skipped for outcome in outcomes)), json=json, suites=suites)
+    finish(together(outcomes), json=json, suites=suites)
 
 
 def draw_surfaces(suite: ResolvedSuite[ToySuite], target: Path, *, quiet: bool) -> None:

@@ -59,11 +59,24 @@ def report(
     if claims or require:
         _judge(out, suite or [], table or [], figure or [], require or [], form)
         return
-    found = report.load_results(out, suite or ())
-    if found:
-        print(report.render(report.tables(found), form), end="")
-    if found.missing:
-        raise MissingResults("\n".join(found.missing))
+    missing: list[str] = []
+    tables: list[report.Table] = []
+    if suite or not (table or figure):
+        found = report.load_results(out, suite or ())
+        tables += report.tables(found)
+        missing += found.missing
+        if suite:
+            missing += report.missing_in(tables)
+    if table or figure:
+        every = report.load_results(out)
+        places = [report.place_tables("table", number, every) for number in table or ()]
+        places += [report.place_tables("figure", number, every) for number in figure or ()]
+        tables += [each for place in places for each in place.tables]
+        missing += [line for place in places for line in place.missing]
+    if tables:
+        print(report.render(tables, form), end="")
+    if missing:
+        raise MissingResults("\n".join(dict.fromkeys(missing)))
 
 
 def _judge(

@@ -9,7 +9,10 @@ import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
 
-Suite = Annotated[str, typer.Option("--suite", metavar="NAME|FILE", help="What to train; `cmbench suites` lists them.")]
+Suite = Annotated[
+    str,
+    typer.Option("--suite", metavar="NAME|FILE", help="What to train: a suite, or a place in the paper, e.g. table2."),
+]
 Seed = Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent.")
@@ -57,34 +60,38 @@ def train(
     """
     from cmbench.errors import UserError
     from cmbench.experiments.grid import load_grid
-    from cmbench.experiments.suite import load_suite
+    from cmbench.experiments.suite import load_suite, named
 
     if seed and seeds:
         raise UserError("--seed and --seeds: accepted: one of them")
     sets = [*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
-    if grid:
-        resolved = load_grid(suite, opts=opt or (), sets=sets)
-    else:
-        resolved = load_suite(suite, kind="train", opts=opt or (), sets=sets)
+    suites = [
+        load_grid(name, opts=opt or (), sets=sets)
+        if grid
+        else load_suite(name, kind="train", opts=opt or (), sets=sets)
+        for name in named(suite)
+    ]
 
-    from cmbench.api import Machine, run_suite
-    from cmbench.cli.finish import finish
+    from cmbench.api import Machine, check_suite, run_suite
+    from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
     from cmbench.report.captions import plural
     from cmbench.training.processes import is_main_process
 
+    machine, outcomes = Machine(device, jobs, threads, data_dir, tensorboard), []
+    if len(suites) > 1:
+        for each in suites:
+            check_suite(each, machine)  # what is wrong with the last one is said before the first one runs
     with Narrator(quiet=quiet or not is_main_process()) as narrator:
-        if grid:
-            trials, count = len(resolved.optimizers), len({*seed}) if seed else resolved.settings.seeds
-            product = f"{plural(trials, 'setting')} × {plural(count, 'seed')} = {plural(trials * count, 'run')}"
-            narrator.say(f"{resolved.name}: {product}")
-        outcome = run_suite(
-            resolved,
-            out=out,
-            seeds=list(dict.fromkeys(seed)) if seed else None,
-            force=force,
-            machine=Machine(device, jobs, threads, data_dir, tensorboard),
-            listener=narrator,
-        )
+        for each in suites:
+            if grid:
+                trials, count = len(each.optimizers), len({*seed}) if seed else each.settings.seeds
+                product = f"{plural(trials, 'setting')} × {plural(count, 'seed')} = {plural(trials * count, 'run')}"
+                narrator.say(f"{each.name}: {product}")
+            only = list(dict.fromkeys(seed)) if seed else None
+            outcomes.append(
+                run_suite(each, out=out, seeds=only, force=force, machine=machine, listener=narrator)
+            )  # fmt: skip
     if is_main_process():
-        finish(outcome, json=json, suites=[resolved], specs=outcome.specs)
+        outcome = together(outcomes)
+        finish(outcome, json=json, suites=suites, specs=outcome.specs)

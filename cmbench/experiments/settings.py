@@ -100,6 +100,7 @@ class PaperReference(Frozen):
     table: int | None = None
     figure: int | None = None
     column: str | None = None
+    also: tuple[str, ...] = Field(default=(), description="further places that its runs are about, e.g. figure20")
 
 
 class TrainSettings(Frozen):

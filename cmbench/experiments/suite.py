@@ -98,10 +98,10 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
             raise UserError(f"--suite {name_or_file}: no such file")
     else:
         suites = builtin_suites()
-        found = suites.get(name_or_file) or _suite_of(name_or_file, suites)
-        if found is None:
+        name = next(iter(named(name_or_file)))
+        if name not in suites:
             raise unknown("suite", name_or_file, suites, "--suite")
-        path = found
+        path = suites[name]
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -112,17 +112,26 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
     return path.stem, path, content
 
 
-def _suite_of(place: str, suites: dict[str, Path]) -> Path | None:
-    """The first suite that reproduces a place in the paper, written `figure6`, `figure7_left` or `table1`."""
+def suites_of(place: str) -> list[str]:
+    """Every suite that a place in the paper is about, written `figure6`, `figure7_left` or `table2`."""
     match = re.fullmatch(r"(figure|table)_?(\d+)(?:_(\w+))?", place)
     if match is None:
-        return None
+        return []
     kind, number, column = match.groups()
-    for path in suites.values():
+    found = []
+    for name, path in builtin_suites().items():
         paper = (yaml.parse(path.read_text(), path.name) or {}).get("paper") or {}
-        if paper.get(kind) == int(number) and column in (None, paper.get("column")):
-            return path
-    return None
+        here = paper.get(kind) == int(number) and column in (None, paper.get("column"))
+        if here or f"{kind}{number}" in paper.get("also", ()):
+            found.append(name)
+    return found
+
+
+def named(name_or_file: str) -> list[str]:
+    """The suites that are meant: all of a place in the paper (`table2`), else the one of that name or file."""
+    if is_file_name(name_or_file) or name_or_file in builtin_suites():
+        return [name_or_file]
+    return suites_of(name_or_file) or [name_or_file]
 
 
 @overload

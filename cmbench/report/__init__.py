@@ -13,6 +13,7 @@ from cmbench.report.formats.explanation import explain
 from cmbench.report.results import Results, load_results
 from cmbench.report.table import Cell, Column, Difference, Row, RunCounts, Table
 from cmbench.report.tables.build import tables
+from cmbench.report.tables.places import missing_in, place_tables
 from cmbench.report.verdicts.judge import Verdict, judge
 
 # `tables` is the function; its modules are found by their own names: `from cmbench.report.tables.fill import …`.
@@ -33,6 +34,8 @@ __all__ = [
     "explain",
     "judge",
     "load_results",
+    "missing_in",
+    "place_tables",
     "render",
     "render_claims",
     "save",

@@ -31,7 +31,7 @@ def render(tables: Sequence[Table], format: Format = "terminal", *, console: Con
 
     `terminal` fits the width of `console` (stdout's by default): what is too wide goes on below, under the same rows.
     It is bold and coloured where `console` is a terminal; elsewhere a `*` follows the best of a column. `markdown` and
-    `latex` (no packages needed) hold the same text. `csv` has one line per cell, in full precision.
+    `latex` (with booktabs) hold the same text. `csv` has one line per cell, in full precision.
 
     `json` is `{"schema": "cmbench.report/1", "tables": [...]}`. A table has `suite, kind, title, caption, settings,
     differs, columns, rows, footnotes, verbatim` (lines to be copied); a column `key, title, better` (`higher`, `lower`

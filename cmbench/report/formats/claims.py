@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from cmbench.errors import unknown
 from cmbench.report.formats.choice import FORMATS, Format
 from cmbench.report.formats.claims_json import render_claims_json
+from cmbench.report.formats.latex import PACKAGES
 from cmbench.report.formats.latex import escaped as latex
 from cmbench.report.formats.markdown import escaped as markdown
 from cmbench.report.formats.terminal import captured
 from cmbench.report.verdicts.judge import Verdict
 from cmbench.report.verdicts.printed import AsPrinted
-from cmbench.report.verdicts.sentences import effect_text, needed_text, p_text, verdict_counts
+from cmbench.report.verdicts.sentences import effect_text, needed_text, p_text, place_text, verdict_counts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +61,7 @@ def _terminal(verdicts: Sequence[Verdict], console: Console | None) -> str:
     for verdict in verdicts:
         if verdict.verdict == "not run":
             continue
-        if (here := _place(verdict)) != place:
+        if (here := place_text(verdict.claim)) != place:
             place = here
             buffer.print(Text(f"\n{place}", style="bold"))
         head = Text.assemble((verdict.verdict, _STYLES[verdict.verdict]), f"  {verdict.claim.text}")
@@ -78,12 +79,6 @@ def _terminal(verdicts: Sequence[Verdict], console: Console | None) -> str:
             buffer.print(Padding(Text(", ".join(ids), style="dim"), (0, 0, 0, 3)))
     buffer.print(Text(f"\n{verdict_counts(verdicts)}"))
     return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines()) + "\n"
-
-
-def _place(verdict: Verdict) -> str:
-    """`Table 1, levy`."""
-    column = verdict.claim.column or verdict.claim.surface
-    return f"{verdict.claim.place.text}, {column}" if column else verdict.claim.place.text
 
 
 def _found(verdict: Verdict) -> list[str]:
@@ -128,7 +123,15 @@ def _cells(verdict: Verdict) -> list[str]:
     needed = f"{verdict.needed:,} {verdict.unit}" if verdict.needed else ""
     if verdict.verdict == "not run":
         here, needed = "", ""
-    return [_place(verdict), verdict.claim.text, printed_text(verdict.printed), here, p, verdict.verdict, needed]
+    return [
+        place_text(verdict.claim),
+        verdict.claim.text,
+        printed_text(verdict.printed),
+        here,
+        p,
+        verdict.verdict,
+        needed,
+    ]
 
 
 def _markdown(verdicts: Sequence[Verdict]) -> str:
@@ -145,7 +148,7 @@ def _latex(verdicts: Sequence[Verdict]) -> str:
     head = " & ".join(_HEADER)
     rows = "\n".join(" & ".join(map(latex, _cells(verdict))) + r" \\" for verdict in verdicts)
     return (
-        "% needs \\usepackage{booktabs,longtable,array}\n{\\footnotesize\n"
+        f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n{{\\footnotesize\n"
         f"\\begin{{longtable}}{{{columns}}}\n\\caption{{Claims of the paper: {latex(verdict_counts(verdicts))}}}"
         f"\\label{{tab:claims}}\\\\\n\\toprule\n{head} \\\\\n\\midrule\n\\endfirsthead\n\\toprule\n{head} \\\\\n"
         f"\\midrule\n\\endhead\n\\bottomrule\n\\endfoot\n{rows}\n\\end{{longtable}}\n}}\n"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cmbench.report.table import Table
 
 _HEADER = (
-    *("suite", "kind", "table", "differs", "label", "optimizer", "hyperparameters"),
+    *("suite", "kind", "table", "differs", "row", "label", "optimizer", "hyperparameters"),
     *("metric", "mean", "std", "n", "low", "high", "best", "notes", "runs", "paper_value", "paper_spread"),
 )
 
@@ -27,7 +27,7 @@ def render_csv(tables: Sequence[Table]) -> str:
                 low, high = cell.interval or ("", "")
                 paper = (cell.paper.value, cell.paper.spread) if cell.paper else ("", "")
                 runs = row.runs.text if row.runs else ""
-                who = [row.label or row.title, row.optimizer, json.dumps(dict(row.hyperparameters))]
+                who = [row.title, row.label, row.optimizer, json.dumps(dict(row.hyperparameters))]
                 measured = [column.key, cell.value, cell.spread, cell.n, low, high, str(cell.best).lower()]
                 place = [table.suite, table.kind, table.title, differs]
                 writer.writerow([*place, *who, *measured, "; ".join(cell.notes), runs, *paper])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cmbench.report.comparison import FEWEST
-from cmbench.report.paper.claims import CLAIMS
+from cmbench.report.paper.claims import CLAIMS, Claim
 from cmbench.report.runs.groups import Group
 from cmbench.report.table import Table
 from cmbench.report.verdicts.judge import Pair, Verdict, judge
@@ -26,10 +26,15 @@ def with_verdicts(table: Table, group: Group) -> Table:
 
 
 def sentence(verdict: Verdict) -> str:
-    """`paper, Table 1: Adam+CM ends at the lowest loss: reproduced (p < 0.001, 400 starts)`, or why not."""
-    claim = verdict.claim
+    """`paper, Table 1, levy: Adam+CM ends at the lowest loss: reproduced (p < 0.001, 400 starts)`, or why not."""
     word = verdict.verdict.upper() if verdict.verdict == "contradicted" else verdict.verdict
-    return f"paper, {claim.place.text}: {claim.text}: {word} ({', '.join(_details(verdict))})"
+    return f"paper, {place_text(verdict.claim)}: {verdict.claim.text}: {word} ({', '.join(_details(verdict))})"
+
+
+def place_text(claim: Claim) -> str:
+    """`Table 1, levy`: the place, and which column or surface of it."""
+    column = claim.column or claim.surface
+    return f"{claim.place.text}, {column}" if column else claim.place.text
 
 
 def _details(verdict: Verdict) -> list[str]:

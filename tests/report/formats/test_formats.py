@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -54,16 +55,16 @@ def test_markdown_has_one_row_per_optimizer_with_the_best_in_bold(tables):
 def test_latex_escapes_text_and_keeps_its_columns(tables):
     text = render(tables, "latex")
     assert r"\textbf{94.50 $\pm$ 0.50}" in text
-    assert r"accuracy \% $\uparrow$" in text
-    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len({line.count("&") for line in rows}) == 1
+    assert r"accuracy \%~$\uparrow$" in text
+    for block in re.findall(r"\\midrule(.*?)\\bottomrule", text, re.DOTALL):
+        assert len({line.count("&") for line in block.strip().splitlines()}) == 1
     assert text.isascii()
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
 
 
 def test_csv_has_one_line_per_cell_in_full_precision(tables):
     rows = list(csv.DictReader(io.StringIO(render(tables, "csv"))))
-    (row,) = (r for r in rows if (r["label"], r["metric"]) == ("adam", "val_accuracy_best"))
+    (row,) = (r for r in rows if (r["row"], r["label"], r["metric"]) == ("Adam", "adam", "val_accuracy_best"))
     assert float(row["std"]) == pytest.approx(0.5**0.5, rel=1e-12)
     assert (row["mean"], row["n"], row["paper_value"], row["best"]) == ("90.5", "2", "93.9", "false")
     assert len(rows) == len(tables[0].rows) * len(tables[0].columns)
