@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -31,7 +31,7 @@ from cmbench.training.interrupt import Interruptible
 from cmbench.training.learner import check_settings
 from cmbench.training.processes import SharedStore, joined
 from cmbench.training.runner import Runner, at_once, one_by_one
-from cmbench.workloads.registry import get_workload
+from cmbench.workloads.registry import get_workload, unusual_options
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,10 @@ def _train(
     listener: Listener | None,
 ) -> Outcome:
     """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
-    file = f"{suite_of_grid(suite.name) or suite.name}.yaml"
-    workload = get_workload(suite.settings.workload, f"{file}: workload", machine.data_dir)
+    name, where = suite.settings.workload, f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
+    workload = get_workload(name, where, machine.data_dir, suite.settings.options)
+    options = unusual_options(name, suite.settings.options, where)
+    suite = replace(suite, settings=suite.settings.model_copy(update={"options": options}))
     wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
     specs = plan_training(suite, workload.identity(), wanted)
     gauges = sharpness_gauges(suite.settings.telemetry, suite.settings.batch_size)
