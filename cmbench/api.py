@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -32,7 +32,7 @@ from cmbench.training.learner import check_settings
 from cmbench.training.processes import SharedStore, joined
 from cmbench.training.runner import Runner, at_once, one_by_one
 from cmbench.workloads.base import Workload
-from cmbench.workloads.registry import get_workload
+from cmbench.workloads.registry import get_workload, unusual_options
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,17 @@ def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> No
     if suite.settings.kind in ("toy", "escape-ratio"):
         cells.prepare(cast(ResolvedSuite[LandscapeSuite], suite))
     elif suite.settings.kind == "train":
-        _workload(cast(ResolvedSuite[TrainSuite], suite), machine).identity()
+        _with_workload(cast(ResolvedSuite[TrainSuite], suite), machine)[1].identity()
 
 
-def _workload(suite: ResolvedSuite[TrainSuite], machine: Machine) -> Workload:
-    file = f"{suite_of_grid(suite.name) or suite.name}.yaml"
-    return get_workload(suite.settings.workload, f"{file}: workload", machine.data_dir)
+def _with_workload(
+    suite: ResolvedSuite[TrainSuite], machine: Machine
+) -> tuple[ResolvedSuite[TrainSuite], Workload]:
+    """The suite with those of its workload's options that are not at their defaults, and the workload."""
+    name, where = suite.settings.workload, f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
+    workload = get_workload(name, where, machine.data_dir, suite.settings.options)
+    options = unusual_options(name, suite.settings.options, where)
+    return replace(suite, settings=suite.settings.model_copy(update={"options": options})), workload
 
 
 def _train(
@@ -130,7 +135,7 @@ def _train(
     listener: Listener | None,
 ) -> Outcome:
     """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
-    workload = _workload(suite, machine)
+    suite, workload = _with_workload(suite, machine)
     wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
     specs = plan_training(suite, workload.identity(), wanted)
     gauges = sharpness_gauges(suite.settings.telemetry, suite.settings.batch_size)

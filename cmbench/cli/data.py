@@ -34,6 +34,10 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
                 "data": card.data,
                 "model": card.model,
                 "parameters": card.parameters,
+                "options": {
+                    option: {"values": choice.values, "meaning": choice.meaning}
+                    for option, choice in workload.options.items()
+                },
                 "source": card.source,
             }
         )
@@ -45,7 +49,10 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
         table.add_column(column, no_wrap=column in ("workload", "here"))
     for row in rows:
         count = f", {row['parameters']:,} parameters" if row["parameters"] else ""
-        table.add_row(row["workload"], "yes" if row["here"] else "no", row["data"], row["model"] + count)
+        options = "".join(
+            f"\n{option}: {' | '.join(map(str, choice['values']))}" for option, choice in row["options"].items()
+        )
+        table.add_row(row["workload"], "yes" if row["here"] else "no", row["data"], row["model"] + count + options)
     Console().print(table)
 
 

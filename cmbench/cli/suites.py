@@ -21,12 +21,16 @@ def suites(
 ) -> None:
     """List the suites that ship with cmbench by kind, or print one with every value filled in."""
     from cmbench.errors import UserError
+    from cmbench.experiments.settings import TrainSuite
     from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
+    from cmbench.workloads.registry import unusual_options
 
     if name:
         if kind:
             raise UserError("--kind: accepted without NAME")
         suite = load_suite(name, opts=opt or (), sets=set_ or ())
+        if isinstance(suite.settings, TrainSuite):
+            unusual_options(suite.settings.workload, suite.settings.options, f"{suite.name}.yaml: workload")
         print(json_module.dumps(suite.document(), indent=1, ensure_ascii=False) if json else suite.as_yaml().rstrip())
         return
     if opt or set_:

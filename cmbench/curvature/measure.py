@@ -18,8 +18,9 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
+from cmbench.experiments.text import canonical
 from cmbench.training import checkpoint
-from cmbench.training.seeding import generator
+from cmbench.training.seeding import TASKS, generator
 from cmbench.workloads.base import Batch, Task, Workload
 from cmbench.workloads.registry import get_workload
 
@@ -51,7 +52,7 @@ def measure_runs(
         def run(
             _: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec[SharpnessSettings] = spec
         ) -> list[Measurement]:
-            name = result.settings["workload"]
+            name = canonical([result.settings["workload"], result.settings.get("options")])
             if name not in workloads:
                 workloads[name] = load_workload(result, path, device, data_dir)
             return [measure(spec, path, workloads[name], device, product_done)]
@@ -100,7 +101,7 @@ def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) ->
 def load_workload(result: Result, path: Path, device: torch.device, data_dir: Path | None = None) -> Workload:
     """The workload of a training run on `device`; raises `UserError` when it is another one than then."""
     name, trained = result.settings["workload"], result.settings["data"]
-    workload = get_workload(name, str(path), data_dir)
+    workload = get_workload(name, str(path), data_dir, result.settings.get("options", {}))
     if (here := workload.identity()) != trained:
         versions = {text.partition(".")[2] for text in (here, trained)}
         what = "by another version of the code" if len(versions) > 1 else "on other data"
@@ -139,7 +140,8 @@ def measure(
     model = workload.model()
     model.load_state_dict(checkpoint.load(path.with_suffix(WEIGHTS))["model"])
     model = model.to(device).eval()
-    hessian, batches = loss_hessian(model, workload.tasks[-1], settings.batch_size, settings.batches)
+    last = workload.tasks_of_run(generator(spec.seed, TASKS))[-1]
+    hessian, batches = loss_hessian(model, last, settings.batch_size, settings.batches)
     found = top_eigenvalue(
         hessian, iterations=settings.iterations, tolerance=settings.tolerance, product_done=product_done
     )

@@ -104,9 +104,13 @@ class PaperReference(Frozen):
 
 
 class TrainSettings(Frozen):
-    """What determines a training run besides its optimizer and seed."""
+    """What determines a training run besides its optimizer and seed.
+
+    `options` are those of the workload that are not its defaults.
+    """
 
     workload: str
+    options: dict[str, Any] = {}
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
@@ -122,7 +126,7 @@ class TrainSettings(Frozen):
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how several processes share the model")
 
     unless_default: ClassVar = (
-        *("max_steps", "precision", "channels_last", "compile"),
+        *("options", "max_steps", "precision", "channels_last", "compile"),
         *("clip_norm", "accumulate", "parallel"),
     )
 
@@ -221,6 +225,7 @@ class SuiteBase(Frozen):
     description: str
     optimizers: dict[str, dict[str, Any]] = {}
     paper: PaperReference | None = None
+    notes: tuple[str, ...] = Field(default=(), description="sentences that stand below its tables")
 
 
 class TrainSuite(TrainSettings, SuiteBase):

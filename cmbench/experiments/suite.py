@@ -27,6 +27,7 @@ from cmbench.experiments.settings import (
     ToySuite,
     TrainSuite,
 )
+from cmbench.experiments.workload_options import joined_workload, split_workload
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY, get_info
 
 Settings = TypeVar("Settings", bound=Suite, covariant=True, default=Suite)
@@ -60,8 +61,10 @@ class ResolvedSuite(Generic[Settings]):
     def document(self) -> dict[str, Any]:
         """The suite with every value filled in, as it stands in its file."""
         document = self.settings.model_dump(mode="json", exclude={"optimizers"}, exclude_none=True)
-        if not document.get("grid"):
-            document.pop("grid", None)
+        joined_workload(document)
+        for key in ("grid", "notes"):
+            if not document.get(key):
+                document.pop(key, None)
         if self.optimizers:
             document["optimizers"] = {
                 spec.label: ({} if spec.name == spec.label else {"name": spec.name}) | spec.hyperparameters
@@ -179,6 +182,8 @@ def load_suite(
     for assignment in sets:
         origin[_override(content, assignment, suite_type.model_fields, where)] = f"--set {assignment}"
 
+    if "workload" in suite_type.model_fields:
+        split_workload(content, where, origin)
     if "grid" in suite_type.model_fields and content.get("grid") is not None:
         content["grid"] = _grid(content["grid"], where, origin)
     try:
@@ -253,7 +258,7 @@ def _override(content: dict[str, Any], assignment: str, fields: Any, where: str)
         target = content
         for part in (first, *rest)[:-1]:
             inner = target.get(part)
-            if isinstance(inner, str):  # the short form of a schedule
+            if isinstance(inner, str):  # the short form of a schedule or a workload
                 inner = {"name": inner}
             target[part] = inner = {} if inner is None else dict(inner)
             target = inner

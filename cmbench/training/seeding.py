@@ -6,6 +6,9 @@ import hashlib
 
 import torch
 
+TASKS = "tasks"
+"""The purpose of the order of a stream's tasks."""
+
 
 def derived_seed(seed: int, *purpose: object) -> int:
     """A 63-bit seed for one purpose ("weights", "order" of epoch 3 …) of the run with this `seed`."""

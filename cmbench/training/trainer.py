@@ -26,7 +26,7 @@ from cmbench.training.position import Clock, Ending, Length, Position
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.readout import Readout
 from cmbench.training.run_files import RunFiles
-from cmbench.training.seeding import generator
+from cmbench.training.seeding import TASKS, generator
 from cmbench.workloads.base import Workload
 
 
@@ -101,14 +101,15 @@ class _Run:
         gauges: Mapping[str, Gauge],
         interrupt: Interrupt,
     ) -> None:
-        self.spec, self.settings, self.tasks, self.metric = spec, spec.settings, workload.tasks, workload.metric
+        self.spec, self.settings, self.metric = spec, spec.settings, workload.metric
+        self.tasks = workload.tasks_of_run(generator(spec.seed, TASKS))
         self.telemetry, self.kept = spec.telemetry or TelemetrySettings(), spec.checkpoint or CheckpointSettings()
         self.learner, self.files, self.processes = learner, files, processes
         self.observer, self.interrupt = observer, interrupt
-        self.length = Length.of(spec.settings, workload.tasks)
+        self.length = Length.of(spec.settings, self.tasks)
         self.carries: list[Any] | None
         self.position, self.carries = files.resume() or (Position(), None)
-        self.epoch_end = EpochEnd(learner, workload.tasks, self.telemetry, gauges, self.position)
+        self.epoch_end = EpochEnd(learner, self.tasks, self.telemetry, gauges, self.position)
         self.readout = Readout(processes, learner.device, self.kept.every_minutes)
         self.clock = Clock(self.position.wall_seconds)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cmbench.workloads.download import Report, silent
+from cmbench.workloads.options import Option, Value
 
 
 @dataclass(frozen=True)
@@ -153,19 +155,26 @@ class Workload(ABC):
 
     `data_dir` is where data is looked for that does not come with cmbench, instead of the customary places. `version`
     counts the changes to what is computed: to the model, its initial weights, the batches, the loss or the metric.
+    `options` declares what a suite may choose, `chosen` is what it has chosen of them, defaults included.
     """
 
     metric: Metric
     card: Card
     version: int
+    options: ClassVar[Mapping[str, Option]] = MappingProxyType({})
 
-    def __init__(self, data_dir: Path | None = None) -> None:
+    def __init__(self, data_dir: Path | None = None, chosen: Mapping[str, Value] = MappingProxyType({})) -> None:
         self.data_dir = data_dir
+        self.chosen = {name: option.default for name, option in self.options.items()} | dict(chosen)
 
     @property
     @abstractmethod
     def tasks(self) -> Sequence[Task]:
         """What the one model is trained on, one after the other; there once the workload is loaded."""
+
+    def tasks_of_run(self, order: torch.Generator) -> Sequence[Task]:
+        """`tasks` in the order in which a run meets them, which `order` gives where it is random."""
+        return self.tasks
 
     def is_here(self) -> bool:
         """Whether the files of the data are on this machine; what is in them `load` finds out."""

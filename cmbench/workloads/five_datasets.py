@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import ClassVar, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
@@ -19,8 +22,11 @@ from cmbench.workloads.imagenet import DEVIATION, MEAN
 from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
 from cmbench.workloads.mnist import MNIST
 from cmbench.workloads.notmnist import NotMNIST
+from cmbench.workloads.options import Option, Value
 from cmbench.workloads.stream import Split, Stream, StreamTask
 from cmbench.workloads.svhn import SVHN
+
+SMALL, LARGE = 32, 224
 
 
 class ImageSource(Protocol):
@@ -52,8 +58,20 @@ class SmallPictures(StreamTask):
         return standardised(images, MEAN, DEVIATION)
 
 
+class LargePictures(SmallPictures):
+    """The same, scaled to 224×224 pixels (bilinear), as the network of Mehta et al.'s code sees them."""
+
+    valid_batch = 250
+
+    def inputs(self, images: Tensor) -> Tensor:
+        return F.interpolate(super().inputs(images), (LARGE, LARGE), mode="bilinear")
+
+
 class FiveDatasetsOnline(Stream):
-    """The five one after the other, in this order (Mehta et al., 2023); all as 32×32 RGB.
+    """The five one after the other, as the paper lists them or shuffled by the run's seed; all in colour.
+
+    The options `shuffled`, `imagenet` and 224 are what Mehta et al. (2023) do, by their public code; that trains on
+    all training images and evaluates on the test images, and splits notMNIST at random, 90 to 10.
 
     Validation is on a stratified split of each one's training images, the same for every seed of a run: 10,000 of
     CIFAR-10, MNIST and Fashion-MNIST, a fifth of SVHN and notMNIST. Their test images are left alone.
@@ -61,7 +79,6 @@ class FiveDatasetsOnline(Stream):
 
     version = 1
     ways = 10
-    task = SmallPictures
     members = (
         Member("CIFAR-10", CIFAR10, 10_000),
         Member("MNIST", MNIST, 10_000),
@@ -69,6 +86,11 @@ class FiveDatasetsOnline(Stream):
         Member("SVHN", SVHN, 0.2),
         Member("notMNIST", NotMNIST, 0.2),
     )
+    options: ClassVar = {
+        "order": Option(("listed", "shuffled"), "of the tasks: CIFAR-10 first, or shuffled by the run's seed"),
+        "stem": Option(("cifar", "imagenet"), "3×3 without pooling, or torchvision's 7×7 of stride 2 with max-pooling"),
+        "size": Option((SMALL, LARGE), "of the images that the network sees, in pixels"),
+    }
     card = Card(
         data="CIFAR-10, MNIST, Fashion-MNIST, SVHN, notMNIST as five ten-way tasks: 213,584 + 48,397 of their training "
         "images",
@@ -76,6 +98,15 @@ class FiveDatasetsOnline(Stream):
         model="ResNet-18 with a 3×3 stem",
         parameters=11_194_482,
     )
+
+    def __init__(self, data_dir: Path | None = None, chosen: Mapping[str, Value] = MappingProxyType({})) -> None:
+        super().__init__(data_dir, chosen)
+        self.task = LargePictures if self.chosen["size"] == LARGE else SmallPictures
+
+    def tasks_of_run(self, order: torch.Generator) -> Sequence[StreamTask]:
+        if self.chosen["order"] == "listed":
+            return self.tasks
+        return [self.tasks[i] for i in torch.randperm(len(self.tasks), generator=order).tolist()]
 
     def _missing(self) -> list[Member]:
         return [member for member in self.members if not member.source(self.data_dir).is_here()]
@@ -104,23 +135,24 @@ class FiveDatasetsOnline(Stream):
     def splits(self) -> Iterator[Split]:
         for member, images, labels in self._read():
             if images.ndim == 3:
-                images = as_rgb(images)
+                images = as_rgb(images, frame=2 if self.chosen["size"] == SMALL else 0)
             train, valid = stratified_split(labels, member.valid)
             yield Split(images[train], labels[train], images[valid], labels[valid])
 
     def model(self) -> nn.Module:
-        """torchvision's ResNet-18 with a 3×3 stem of stride 1, without max-pooling, and 50 outputs."""
+        """torchvision's ResNet-18 with 50 outputs, and with its own stem or one for small images."""
         from torchvision.models import resnet18
 
-        model: nn.Module = with_small_stem(resnet18(num_classes=self.ways * len(self.members)))
-        return model
+        model = resnet18(num_classes=self.ways * len(self.members))
+        network: nn.Module = with_small_stem(model) if self.chosen["stem"] == "cifar" else model
+        return network
 
     def prepare(self, report: Report = silent) -> None:
         for member in self._missing():
             member.source(self.data_dir).prepare(report)
 
 
-def as_rgb(images: np.ndarray) -> np.ndarray:
-    """Grey images (N, 28, 28) in a black frame of 2 pixels, the same in three channels: (N, 3, 32, 32)."""
-    framed = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+def as_rgb(images: np.ndarray, frame: int) -> np.ndarray:
+    """Grey images (N, H, W) in a black frame of so many pixels, the same in three channels: (N, 3, H', W')."""
+    framed = np.pad(images, ((0, 0), (frame, frame), (frame, frame)))
     return np.repeat(framed[:, None], 3, axis=1)

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from cmbench.workloads import data_locations
 from cmbench.workloads.base import WHOLE, Batch, Card, Shard, SingleTask, digest
 from cmbench.workloads.download import Report, silent
 from cmbench.workloads.images import Classification
+from cmbench.workloads.options import Option, Value
 
 CLASSES = 1000
 SIZE = 224
@@ -28,10 +29,15 @@ class ImageNet(Classification, SingleTask):
     """An ImageFolder tree (`train/CLASS/*.JPEG`, `val/CLASS/*.JPEG`) or the parquet files of `ILSVRC/imagenet-1k`.
 
     Training images are random crops of 8 to 100 % of the area, scaled to 224×224, mirrored half of the time; validation
-    images are central crops. The official validation set is the validation set.
+    images are central crops. The official validation set is the validation set. Before the crop its images' shorter
+    side is scaled to 256 pixels (bilinear, as torchvision's references do), or to 224 (bicubic, as the example of the
+    paper's source does: lukemelas/EfficientNet-PyTorch).
     """
 
     version = 1
+    options: ClassVar = {
+        "resize": Option((256, 224), "shorter side of a validation image before its central crop: bilinear, or bicubic")
+    }
     card = Card(
         data="ImageNet-1k: 1,281,167 + 50,000 photographs",
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
@@ -76,12 +82,13 @@ class ImageNet(Classification, SingleTask):
         return digest(*rows)
 
     def load(self, device: torch.device) -> None:
-        self.device, folder = device, self._found()
+        self.device, folder, resize = device, self._found(), self.chosen["resize"]
         if data_locations.parquet(folder, "train"):
-            self.train_set: Any = _Parquet(data_locations.parquet(folder, "train"), augment=True)
-            self.valid_set: Any = _Parquet(data_locations.parquet(folder, "validation"), augment=False)
+            self.train_set: Any = _Parquet(data_locations.parquet(folder, "train"), True, resize)
+            self.valid_set: Any = _Parquet(data_locations.parquet(folder, "validation"), False, resize)
         else:
-            self.train_set, self.valid_set = _Folders(folder / "train", True), _Folders(folder / "val", False)
+            self.train_set = _Folders(folder / "train", True, resize)
+            self.valid_set = _Folders(folder / "val", False, resize)
             if odd := sorted({*self.train_set.tree.classes} ^ {*self.valid_set.tree.classes}):
                 raise UserError(f"{folder}: train/ and val/ have different classes: {', '.join(odd[:5])}")
         workers = os.cpu_count() or 1
@@ -129,13 +136,14 @@ class _Images(Dataset[Any]):
 
     seed = 0
 
-    def __init__(self, augment: bool) -> None:
-        from torchvision.transforms import v2
+    def __init__(self, augment: bool, resize: Value) -> None:
+        from torchvision.transforms import InterpolationMode, v2
 
         self.augment = augment
+        way = InterpolationMode.BICUBIC if resize == SIZE else InterpolationMode.BILINEAR
         scale = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
         self._at_random = v2.Compose([v2.RandomResizedCrop(SIZE), v2.RandomHorizontalFlip(), *scale])
-        self._central = v2.Compose([v2.Resize(256), v2.CenterCrop(SIZE), *scale])
+        self._central = v2.Compose([v2.Resize(resize, way), v2.CenterCrop(SIZE), *scale])
 
     def picture(self, i: int) -> tuple[Any, int]:
         """The image and its class."""
@@ -149,10 +157,10 @@ class _Images(Dataset[Any]):
 
 
 class _Folders(_Images):
-    def __init__(self, folder: Path, augment: bool) -> None:
+    def __init__(self, folder: Path, augment: bool, resize: Value) -> None:
         from torchvision.datasets import ImageFolder
 
-        super().__init__(augment)
+        super().__init__(augment, resize)
         try:
             self.tree = ImageFolder(str(folder))
         except FileNotFoundError as error:
@@ -167,10 +175,10 @@ class _Folders(_Images):
 
 
 class _Parquet(_Images):
-    def __init__(self, files: list[Path], augment: bool) -> None:
+    def __init__(self, files: list[Path], augment: bool, resize: Value) -> None:
         from datasets import Image, load_dataset
 
-        super().__init__(augment)
+        super().__init__(augment, resize)
         rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
         self.rows = rows.cast_column("image", Image(decode=False))
 

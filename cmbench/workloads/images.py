@@ -75,6 +75,7 @@ class ImageClassification(Classification):
     train_labels: Tensor
     valid_images: Tensor
     valid_labels: Tensor
+    valid_batch = VALID_BATCH
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the model is given for `images` as they are kept."""
@@ -105,6 +106,6 @@ class ImageClassification(Classification):
             yield Batch(self.inputs(images), self.train_labels[chosen], last - first)
 
     def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
-        pairs = zip(*(torch.split(part, VALID_BATCH) for part in (self.valid_images, self.valid_labels)), strict=True)
-        for images, labels in pairs:
+        parts = (torch.split(part, self.valid_batch) for part in (self.valid_images, self.valid_labels))
+        for images, labels in zip(*parts, strict=True):
             yield Batch(self.inputs(shard.of(images)), shard.of(labels), len(labels))

@@ -56,6 +56,30 @@ def test_set_addresses_keys_one_optimizer_or_all_that_have_it(file):
     assert all(spec.hyperparameters["betas"] == (0.5, 0.6) for spec in specs.values())
 
 
+def test_a_workload_is_a_name_or_a_mapping_with_options(file):
+    plain = load_suite(file(SUITE.replace("workload: digits", "workload: {name: digits}"))).settings
+    assert (plain.workload, plain.options) == ("digits", {})
+    chosen = load_suite(file(), sets=["workload.stem=imagenet", "workload.size=224"])
+    assert (chosen.settings.workload, chosen.settings.options) == ("digits", {"stem": "imagenet", "size": 224})
+    assert yaml.parse(chosen.as_yaml(), "")["workload"] == {"name": "digits", "stem": "imagenet", "size": 224}
+    assert load_suite(file(chosen.as_yaml())).document() == chosen.document()
+    other = load_suite(file(chosen.as_yaml()), sets=["workload=pydoc"]).settings
+    assert (other.workload, other.options) == ("pydoc", {})
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ("options.stem=cifar", r"mine\.yaml: options \(from --set options\.stem=cifar\): accepted: workload: {name"),
+        ("workload={stem: cifar}", r"mine\.yaml: workload\.name: missing; accepted: workload: {name: NAME"),
+        ("workload={name: 3}", r"mine\.yaml: workload: 3.*accepted: a valid string"),
+    ],
+)
+def test_options_stand_with_the_name_of_their_workload(file, sets, message):
+    with pytest.raises(UserError, match=message):
+        load_suite(file(), sets=[sets])
+
+
 def test_a_dotted_key_reaches_into_the_short_form(file):
     text = SUITE.replace("epochs: 2", "epochs: 2\nschedule: constant")
     suite = load_suite(file(text), sets=["schedule.name=step", "schedule.milestones=[1]"])

@@ -41,13 +41,14 @@ def small(monkeypatch):
             for suite in (
                 *("cifar10", "cifar10_sgd", "cifar100_sgd", "tinyimagenet_online", "five_datasets_online"),
                 *("figure8", "figure9_cifar10", "figure9_cifar100", "figure19_cifar10", "figure19_cifar100", "table14"),
+                "figure10_cifar10_b32",
             )
         ),
     ],
 )
 def test_its_last_optimizer_makes_steps_and_is_evaluated(suite, files, small, tmp_path):
     resolved = load_suite(suite, kind="train", sets=["max_steps=2", "batch_size=8"])
-    workload = get_workload(resolved.settings.workload, data_dir=files)
+    workload = get_workload(resolved.settings.workload, data_dir=files, options=resolved.settings.options)
     workload.load(torch.device("cpu"))
     spec = plan_training(resolved, workload.identity(), [0])[-1]
     measured = train(spec, workload, torch.device("cpu"), lambda suffix: tmp_path / f"run{suffix}")

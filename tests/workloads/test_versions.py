@@ -61,7 +61,7 @@ def computed(workload):
     torch.manual_seed(0)
     model = workload.model().eval()
     weights = torch.cat([parameter.flatten() for parameter in model.parameters()])
-    task = workload.tasks[-1]
+    task = workload.tasks_of_run(generator(0, "tasks"))[-1]
     batch, check = next(task.batches(4, generator(0, "order", 0))), next(iter(task.valid_batches()))
     with torch.no_grad():
         loss, scores = task.loss(model, batch, None)[0], task.score(model, check, None)[0]
@@ -93,9 +93,17 @@ def is_the_same(new, old):
     )
 
 
-@pytest.mark.parametrize("name", list(WORKLOADS))
-def test_what_it_computes_is_that_of_its_version(name, files, small):
-    workload = get_workload(name, data_dir=files)
+def cases():
+    """Every workload by its name, and with its options away from their defaults."""
+    for name in WORKLOADS:
+        yield name, {}
+        if unusual := {option: choice.values[-1] for option, choice in get_workload(name).options.items()}:
+            yield f"{name} {' '.join(f'{option}={value}' for option, value in unusual.items())}", unusual
+
+
+@pytest.mark.parametrize(("name", "options"), list(cases()))
+def test_what_it_computes_is_that_of_its_version(name, options, files, small):
+    workload = get_workload(name.split()[0], data_dir=files, options=options)
     new, old = {"version": workload.version} | computed(workload), RECORDED.get(name)
     line = f'"{name}": {json.dumps(rounded(new))}'
     assert old is not None, f"a new workload: add to {FILE.name}\n{line}"

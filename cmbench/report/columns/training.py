@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.report.columns.cells import mean_cell
@@ -24,12 +25,15 @@ def _column(
     format: NumberFormat,
     explanation: str,
     value: Callable[[Result], float | None] | None = None,
+    optional: bool = False,
 ) -> TrainingColumn:
     """The mean over seeds of `value`, by default of the metric called `key`."""
     of = value or (lambda result: result.metrics.get(key))
-    return Column(
-        key, title, direction, format, explanation, lambda runs: mean_cell([of(result) for result in completed(runs)])
-    )
+
+    def read(runs: Sequence[Run]) -> Cell:
+        return mean_cell([of(result) for result in completed(runs)])
+
+    return Column(key, title, direction, format, explanation, read, optional)
 
 
 VAL_ACCURACY_BEST = _column(
@@ -52,6 +56,39 @@ VAL_PERPLEXITY_FINAL = _column(
     "val_perplexity_final", "final val. perplexity", "lower", "hundredths",
     "Perplexity on the validation set after the last epoch.",
 )  # fmt: skip
+EPOCH_BEST = _column(
+    "epoch_best", "epoch of best", None, "significant",
+    "The epoch, counted from 1, in which the metric on the validation set is best: well before the last one, training "
+    "went on past the best.",
+    optional=True,
+)  # fmt: skip
+
+
+def _train_perplexity(result: Result, epoch: float | None) -> float | None:
+    """The exponential of the mean training loss of an epoch, counted from 1, of a run that is judged by perplexity."""
+    losses = result.curves.get("train_loss", [])
+    if VAL_PERPLEXITY_BEST.key not in result.metrics or epoch is None or not 1 <= epoch <= len(losses):
+        return None
+    loss = losses[int(epoch) - 1]
+    return None if loss is None else math.exp(min(loss, _LARGEST_EXPONENT))
+
+
+_LARGEST_EXPONENT = 700
+"""Beyond it a float64 has no exponential."""
+
+TRAIN_PERPLEXITY_BEST = _column(
+    "train_perplexity_best", "train perplexity at best", None, "hundredths",
+    "The exponential of the mean loss over the training batches of the epoch whose validation perplexity is best; far "
+    "below that, the model has learnt its training text by heart. Each batch counts with its loss before its step.",
+    lambda result: _train_perplexity(result, result.metrics.get(EPOCH_BEST.key)),
+    optional=True,
+)  # fmt: skip
+TRAIN_PERPLEXITY_FINAL = _column(
+    "train_perplexity_final", "final train perplexity", None, "hundredths",
+    "The exponential of the mean loss over the training batches of the last epoch.",
+    lambda result: _train_perplexity(result, len(result.curves.get("train_loss", []))),
+    optional=True,
+)  # fmt: skip
 TRAIN_LOSS = _column(
     "train_loss_final", "train loss", "lower", "significant",
     "Mean loss over the training batches of the last epoch.",
@@ -73,8 +110,12 @@ GRADIENTS = _column(
 
 JUDGED_BY = (VAL_ACCURACY_BEST, VAL_PERPLEXITY_BEST, LEARNING_ACCURACY)
 """The metrics that runs are judged by; a workload has one of them."""
-FINAL = {VAL_ACCURACY_BEST.key: VAL_ACCURACY_FINAL, VAL_PERPLEXITY_BEST.key: VAL_PERPLEXITY_FINAL}
-"""What stands beside a metric: the same at the end of a run."""
+BESIDE: Mapping[str, tuple[TrainingColumn, ...]] = {
+    VAL_ACCURACY_BEST.key: (EPOCH_BEST, VAL_ACCURACY_FINAL),
+    VAL_PERPLEXITY_BEST.key: (EPOCH_BEST, TRAIN_PERPLEXITY_BEST, VAL_PERPLEXITY_FINAL, TRAIN_PERPLEXITY_FINAL),
+    LEARNING_ACCURACY.key: (),
+}
+"""What stands beside a metric: when it was reached, what it is at the end, and the same in training."""
 
 
 def judged_by(results: Sequence[Result]) -> list[TrainingColumn]:
@@ -114,7 +155,7 @@ _ANY = OptimizerRuns("OPTIMIZER", OptimizerReference(name="", label="LABEL", hyp
 COLUMNS: tuple[TrainingColumn, ...] = (
     *(column for metric in JUDGED_BY for column in (metric, difference_from(_ANY, metric))),
     *(speed_up_over(_ANY, rule) for rule in SPEED_UPS.values()),
-    *FINAL.values(),
+    *dict.fromkeys(column for columns in BESIDE.values() for column in columns),
     TRAIN_LOSS,
     DISTANCE,
     top_eigenvalue({}),

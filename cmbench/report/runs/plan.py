@@ -15,6 +15,7 @@ from cmbench.experiments.suite import ResolvedSuite
 from cmbench.report.paper.lookup import PaperPlace
 from cmbench.report.runs.run import label_of
 from cmbench.report.runs.same_settings import MAY_DIFFER, table_key
+from cmbench.workloads.registry import unusual_options
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def plan_of(suite: ResolvedSuite, results: Sequence[Result]) -> list[RunSpec]:
     """What `suite` plans for the data, and for the domains of the surfaces where it names none, found in `results`."""
     settings = suite.settings
     if isinstance(settings, TrainSuite):
-        training = cast("ResolvedSuite[TrainSuite]", suite)
+        options = unusual_options(settings.workload, settings.options, f"{suite.name}.yaml: workload")
+        filled = settings.model_copy(update={"options": options})
+        training = cast("ResolvedSuite[TrainSuite]", replace(suite, settings=filled))
         prints = dict.fromkeys(result.settings.get("data") or "" for result in results) or {"": None}
         return [spec for data in prints for spec in plan_training(training, data=data)]
     if isinstance(settings, (ToySuite, EscapeSuite)):
@@ -92,8 +95,8 @@ def plan_of(suite: ResolvedSuite, results: Sequence[Result]) -> list[RunSpec]:
             surface: domain or found.get(surface, {}).get("domain") for surface, domain in settings.domains.items()
         }
         sources = {surface: found[surface]["data"] for surface in found if found[surface].get("data")}
-        filled = settings.model_copy(update={"surface": None, "surfaces": domains})
-        landscapes = cast("ResolvedSuite[ToySuite | EscapeSuite]", replace(suite, settings=filled))
+        surfaces = settings.model_copy(update={"surface": None, "surfaces": domains})
+        landscapes = cast("ResolvedSuite[ToySuite | EscapeSuite]", replace(suite, settings=surfaces))
         return [*plan_landscapes(landscapes, sources)]
     if isinstance(settings, ConvergenceSuite):
         return [*plan_convergence(cast("ResolvedSuite[ConvergenceSuite]", suite))]

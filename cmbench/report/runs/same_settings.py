@@ -11,6 +11,7 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.settings import SUITE_TYPES
 from cmbench.experiments.text import canonical
 from cmbench.report.table import Difference
+from cmbench.workloads.registry import default_option
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat_settings(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The settings by dotted key, the seed among them."""
-    return flat(settings) | {"seed": seed}
+    """The settings by dotted key, the seed among them; a workload's options by the keys that `--set` takes."""
+    named = {key.replace("options.", "workload.", 1): value for key, value in flat(settings).items()}
+    return named | {"seed": seed}
 
 
 def differences(
@@ -69,11 +71,12 @@ def differences(
     same_cell = [plan for plan in plans if all(_equal(plan.get(key), own.get(key)) for key in ("data", *_CELL))]
     planned = next(iter(same_cell or plans), None)
     found = []
-    for key, value in own.items():
+    for key in dict.fromkeys([*own, *(key for key in planned or () if key != "data")]):
+        value = own.get(key, _default(kind, key, own))
         if key in _CELL or key in MAY_DIFFER[kind].settings or (key == "seed" and MAY_DIFFER[kind].seeds):
             continue
         if planned is not None and key != "data":
-            suites = planned.get(key, _default(kind, key))
+            suites = planned.get(key, _default(kind, key, planned))
             if not _equal(suites, value):
                 found.append(Difference(key, value, from_suite=True, suite=suites))
         elif any(not _equal(other.get(key), value) for other in others):
@@ -85,7 +88,9 @@ def _equal(one: Any, other: Any) -> bool:
     return canonical(one) == canonical(other)
 
 
-def _default(kind: Kind, key: str) -> Any:
-    """What a setting is where a result does not name it."""
+def _default(kind: Kind, key: str, settings: Mapping[str, Any]) -> Any:
+    """What a setting is where a result, or a suite, with these flat `settings` does not name it."""
+    if key.startswith("workload."):
+        return default_option(settings["workload"], key.removeprefix("workload."))
     fields = SUITE_TYPES[kind].model_fields
     return fields[key].default if key in fields else None

@@ -87,7 +87,10 @@ def make_table(
     lead: int = 1,
     settings: Mapping[str, Any] | None = None,
 ) -> Table:
-    """The table of `group`, titled by its suite and by `part`, what it shows of it, with `text` in its caption."""
+    """The table of `group`, titled by its suite and by `part`, what it shows of it, with `text` in its caption.
+
+    Below it stand `notes`, and those of the suite.
+    """
     name, suite = group.suite.name, group.suite.suite
     return Table(
         suite=name,
@@ -99,5 +102,5 @@ def make_table(
         rows=tuple(rows),
         lead=lead,
         differs=group.differs,
-        footnotes=tuple(notes),
+        footnotes=(*notes, *(suite.settings.notes if suite else ())),
     )

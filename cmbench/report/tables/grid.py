@@ -48,7 +48,7 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
             notes.insert(0, f"{len(tried)} of {plural(len(settings), 'setting')} have results")
         text = training_text(group.settings, [metric])
         table = make_table(group, _name(tried[0].optimizer), text, columns, rows, notes)
-        tables.append(replace(table, caption=()) if tables else table)
+        tables.append(replace(table, caption=(), footnotes=tuple(notes)) if tables else table)
     if not tables:
         return []
     heading = _heading(group.suite.name, metric, seeds)

@@ -10,8 +10,8 @@ from cmbench.report.captions import plural, schedule_text
 from cmbench.report.columns.sharpness import top_eigenvalues
 from cmbench.report.columns.speed_up import speed_up_note, speed_up_over
 from cmbench.report.columns.training import (
+    BESIDE,
     DISTANCE,
-    FINAL,
     GRADIENTS,
     LEARNING_ACCURACY,
     TRAIN_LOSS,
@@ -39,7 +39,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     baseline = next((row for row in by_optimizer if completed(row.runs)), by_optimizer[0])
     leading, notes = _leading_columns(group, by_optimizer, metrics, baseline)
     following = [
-        *(FINAL[column.key] for column in metrics if column.key in FINAL),
+        *dict.fromkeys(column for metric in metrics for column in BESIDE[metric.key]),
         *(TRAIN_LOSS, DISTANCE),
         *top_eigenvalues(measured, done),
         *(WALL_SECONDS, GRADIENTS),
@@ -69,8 +69,10 @@ def training_text(settings: Mapping[str, Any], metrics: Sequence[TrainingColumn]
     """The workload, the epochs, the batch size and the schedule of training runs judged by `metrics`."""
     schedule = schedule_text(settings.get("schedule") or {}, "epoch")
     each = " per task" if LEARNING_ACCURACY in metrics else ""
+    options = ", ".join(f"{name} {value}" for name, value in settings.get("options", {}).items())
+    workload = f"{settings.get('workload')} ({options})" if options else settings.get("workload")
     return (
-        f"workload {settings.get('workload')}, {plural(settings.get('epochs'), 'epoch')}{each}, "
+        f"workload {workload}, {plural(settings.get('epochs'), 'epoch')}{each}, "
         f"batch size {settings.get('batch_size')}, {schedule}"
     )
 

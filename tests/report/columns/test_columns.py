@@ -22,7 +22,9 @@ from tests.report.results import (
     trained,
 )  # fmt: skip
 
-PERPLEXITY = {"val_perplexity_best": 50.0, "val_perplexity_final": 60.0, "train_loss_final": 1.0, "distance": 1.0}
+PERPLEXITY = {
+    "val_perplexity_best": 50.0, "val_perplexity_final": 60.0, "train_loss_final": 1.0, "distance": 1.0, "epoch_best": 1
+}  # fmt: skip
 
 
 def training_results():
@@ -30,7 +32,10 @@ def training_results():
     results = []
     for name, metrics in (("cifar10_sgd", None), ("ptb", PERPLEXITY), ("digits_online", {"learning_accuracy": 80.0})):
         specs = plan_training(load_suite(name, sets=["seeds=2"]), DATA)
-        results += [result_of(spec, metrics=metrics) if metrics else trained(spec, 90.0) for spec in specs]
+        curves = {"train_loss": [1.0]}
+        results += [
+            result_of(spec, metrics=metrics, curves=curves) if metrics else trained(spec, 90.0) for spec in specs
+        ]
     digits = train_results(plan_training(load_suite("digits"), DATA), {"adam": [90.0, 91.0], "adam_cm": [92.0, 94.0]})
     lone = train_results(plan_training(load_suite("fashion_mnist"), DATA), {"adam": [90.0]})
     ways = [sharpness_of(digits[0], 20.0, tolerance=tolerance) for tolerance in (0.1, 0.2)]

@@ -5,6 +5,7 @@ import pytest
 from cmbench import report
 from cmbench.experiments.plan import plan_landscapes, plan_training
 from cmbench.experiments.suite import load_suite
+from cmbench.report.runs.plan import plan_of
 from cmbench.report.table import Difference
 from tests.report.results import DATA, TOY, TRAIN, lanes, result_of, runs_of, suite_file, train_results
 
@@ -31,6 +32,27 @@ def test_other_settings_form_another_table_that_says_what_differs():
     assert runs_of(own, "adam_cm").missing == usual.settings.seeds
     assert [row.label for row in other.rows] == ["adam"]
     assert other.caption[-1] == "not the suite's settings: epochs 3 (suite: 12), schedule.milestones [2] (suite: [8])"
+
+
+def test_a_setting_taken_back_to_its_default_is_said_too():
+    """Such a setting, and an option of a workload, stands in no result."""
+    changed = [
+        ("ptb", "clip_norm=null", "clip_norm none (suite: 0.25)"),
+        ("imagenet", "workload.resize=256", "workload.resize 256 (suite: 224)"),
+        ("cifar10", "clip_norm=10", "clip_norm 10 (suite: none)"),
+        ("five_datasets_online", "workload.size=32", "workload.size 32 (suite: 224)"),
+    ]
+    for name, sets, said in changed:
+        specs = plan_of(load_suite(name, sets=[sets, "seeds=1"]), [])
+        tables = report.tables([result_of(spec, metrics={"val_accuracy_best": 90.0}) for spec in specs])
+        assert tables[0].caption[-1] == f"not the suite's settings: {said}"
+        (own,) = report.tables([result_of(s, metrics={}) for s in plan_of(load_suite(name), [])])
+        assert own.differs == ()
+
+
+def test_options_of_a_workload_are_named_in_the_caption():
+    (table,) = report.tables([result_of(spec, metrics={}) for spec in plan_of(load_suite("imagenet"), [])])
+    assert table.caption[1].startswith("workload imagenet (resize 224), 90 epochs, batch size 256")
 
 
 def test_a_foreign_suite_with_a_built_in_name_is_not_taken_for_it(tmp_path):

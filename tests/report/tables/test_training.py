@@ -111,3 +111,46 @@ def test_a_measurement_that_failed_is_counted_and_not_averaged(suite):
     (table,) = report.tables([*results, sharpness_of(results[0], 20.0), failed], suites=[suite])
     found = cell(table, "adam", "top_eigenvalue")
     assert (found.value, found.notes) == (20.0, ("n=1", "1 failed"))
+
+
+def test_overfitting_is_visible_beside_the_perplexity(tmp_path):
+    suite = suite_file(tmp_path, TRAIN.replace("cifar10", "ptb"))
+    specs = [spec for spec in plan_training(suite, DATA) if spec.optimizer.label == "adam"]
+    # In nats, by epoch: the validation loss is least in the second, the third, the second.
+    losses = [[5.0, 4.0, 3.0, 2.0], [5.5, 4.5, 3.5, 2.5], [5.2, 4.2, 3.2, 2.2]]
+    best = [2, 3, 2]
+    results = [
+        result_of(
+            spec,
+            metrics={"val_perplexity_best": 100.0, "val_perplexity_final": 200.0, "epoch_best": best[spec.seed]},
+            curves={"train_loss": losses[spec.seed]},
+        )
+        for spec in specs
+    ]
+    (table,) = report.tables(results, suites=[suite])
+    assert cell(table, "adam", "epoch_best").value == pytest.approx(7 / 3)
+    there = numpy.exp([4.0, 3.5, 4.2])
+    assert cell(table, "adam", "train_perplexity_best").value == pytest.approx(there.mean())
+    assert cell(table, "adam", "train_perplexity_best").spread == pytest.approx(there.std(ddof=1))
+    assert cell(table, "adam", "train_perplexity_final").value == pytest.approx(numpy.exp([2.0, 2.5, 2.2]).mean())
+
+
+def test_accuracies_have_no_training_perplexity(suite):
+    specs = plan_training(suite, DATA)
+    metrics = {"val_accuracy_best": 90.0, "epoch_best": 4}
+    results = [result_of(spec, metrics=metrics, curves={"train_loss": [1.0] * 4}) for spec in specs]
+    (table,) = report.tables(results, suites=[suite])
+    assert cell(table, "adam", "epoch_best").value == 4
+    assert not any("train_perplexity" in column.key for column in table.columns)
+
+
+def test_a_suites_notes_stand_below_its_table_in_every_format_for_readers(tmp_path):
+    note = "The suite holds out 10,000 images."
+    suite = suite_file(tmp_path, TRAIN + f"notes: ['{note}']\n")
+    results = train_results(plan_training(suite, DATA), ACCURACIES)
+    tables = report.tables(results, suites=[suite])
+    assert note in tables[0].footnotes
+    for format in ("terminal", "markdown", "latex", "json"):
+        assert note in report.render(tables, format), format
+    plain = suite_file(tmp_path, TRAIN, name="plain")
+    assert [s.id for s in plan_training(suite, DATA)] == [s.id for s in plan_training(plain, DATA)]
