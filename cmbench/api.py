@@ -115,9 +115,7 @@ def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> No
         _with_workload(cast(ResolvedSuite[TrainSuite], suite), machine)[1].identity()
 
 
-def _with_workload(
-    suite: ResolvedSuite[TrainSuite], machine: Machine
-) -> tuple[ResolvedSuite[TrainSuite], Workload]:
+def _with_workload(suite: ResolvedSuite[TrainSuite], machine: Machine) -> tuple[ResolvedSuite[TrainSuite], Workload]:
     """The suite with those of its workload's options that are not at their defaults, and the workload."""
     name, where = suite.settings.workload, f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
     workload = get_workload(name, where, machine.data_dir, suite.settings.options)

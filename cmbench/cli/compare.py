@@ -13,39 +13,47 @@ if TYPE_CHECKING:
     from cmbench.report.compare.cells import Change
 
 
-def compare(
-    base: Annotated[
-        Path | None, typer.Argument(metavar="[BASE]", help="The results to compare with: a folder or a baseline file.")
-    ] = None,
-    new: Annotated[
-        Path | None,
-        typer.Argument(metavar="[NEW]", help="The results to judge: a folder or a file. [default: results]"),
-    ] = None,
-    suite: Annotated[
-        list[str] | None, typer.Option("--suite", metavar="NAME", help="Only this suite. Repeatable. [default: all]")
-    ] = None,
-    tolerance: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tolerance",
-            metavar="METRIC=NUMBER",
-            help="A change of this size is none, e.g. val_accuracy=0.5. Repeatable. [default: 0]",
-        ),
-    ] = None,
-    fail_on: Annotated[
-        Literal["regressed", "incomplete", "never"],
-        typer.Option("--fail-on", help="Exit 1 where something has regressed; or where it could not be compared, too."),
-    ] = "regressed",
-    save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Write BASE (default: results) as a baseline file.")
-    ] = None,
-    summary: Annotated[
-        Path | None, typer.Option("--summary", metavar="FILE", help="Append Markdown for a pull request to this file.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit XML file.")] = None,
-    format: Annotated[Literal["terminal", "markdown", "json"], typer.Option("--format", help="How to print.")] = (
-        "terminal"
+Base = Annotated[
+    Path | None, typer.Argument(metavar="[BASE]", help="The results to compare with: a folder or a baseline file.")
+]
+New = Annotated[
+    Path | None, typer.Argument(metavar="[NEW]", help="The results to judge: a folder or a file. [default: results]")
+]
+Suite = Annotated[
+    list[str] | None, typer.Option("--suite", metavar="NAME", help="Only this suite. Repeatable. [default: all]")
+]
+Tolerance = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tolerance",
+        metavar="METRIC=NUMBER",
+        help="A change of this size is none, e.g. val_accuracy=0.5. Repeatable. [default: 0]",
     ),
+]
+FailOn = Annotated[
+    Literal["regressed", "incomplete", "never"],
+    typer.Option("--fail-on", help="Exit 1 where something has regressed; or where it could not be compared, too."),
+]
+Save = Annotated[
+    Path | None, typer.Option("--save", metavar="FILE", help="Write BASE (default: results) as a baseline file.")
+]
+Summary = Annotated[
+    Path | None, typer.Option("--summary", metavar="FILE", help="Append Markdown for a pull request to this file.")
+]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit XML file.")]
+Format = Annotated[Literal["terminal", "markdown", "json"], typer.Option("--format", help="How to print.")]
+
+
+def compare(
+    base: Base = None,
+    new: New = None,
+    suite: Suite = None,
+    tolerance: Tolerance = None,
+    fail_on: FailOn = "regressed",
+    save: Save = None,
+    summary: Summary = None,
+    junit: Junit = None,
+    format: Format = "terminal",
     json: Json = False,
 ) -> None:
     """Say what has regressed or improved from BASE to NEW: paired by seed, with intervals, corrected over all cells."""

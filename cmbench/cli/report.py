@@ -13,36 +13,44 @@ if TYPE_CHECKING:
     from cmbench.report import Format
 
 
+Suite = Annotated[
+    list[str] | None, typer.Option("--suite", metavar="NAME|FILE", help="Only this suite. Repeatable. [default: all]")
+]
+TableNumber = Annotated[
+    list[int] | None, typer.Option("--table", metavar="N", help="Table N of the paper, as one table. Repeatable.")
+]
+Figure = Annotated[
+    list[int] | None, typer.Option("--figure", metavar="N", help="What Figure N of the paper shows. Repeatable.")
+]
+Claims = Annotated[
+    bool, typer.Option("--claims", help="Judge the paper's claims instead: all, or those of what is asked for.")
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="CLAIM",
+        help="Exit 1 unless this claim is reproduced; a pattern like 'table2/*' means several. Repeatable.",
+    ),
+]
+AnyFormat = Annotated[
+    Literal["terminal", "markdown", "latex", "csv", "json"],
+    typer.Option("--format", help="How to print; csv and json hold every digit."),
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Say what every column of every table means, and print no table.")
+]
+
+
 def report(
-    suite: Annotated[
-        list[str] | None,
-        typer.Option("--suite", metavar="NAME|FILE", help="Only this suite. Repeatable. [default: all]"),
-    ] = None,
-    table: Annotated[
-        list[int] | None, typer.Option("--table", metavar="N", help="Table N of the paper, as one table. Repeatable.")
-    ] = None,
-    figure: Annotated[
-        list[int] | None, typer.Option("--figure", metavar="N", help="What Figure N of the paper shows. Repeatable.")
-    ] = None,
-    claims: Annotated[
-        bool, typer.Option("--claims", help="Judge the paper's claims instead: all, or those of what is asked for.")
-    ] = False,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--require",
-            metavar="CLAIM",
-            help="Exit 1 unless this claim is reproduced; a pattern like 'table2/*' means several. Repeatable.",
-        ),
-    ] = None,
+    suite: Suite = None,
+    table: TableNumber = None,
+    figure: Figure = None,
+    claims: Claims = False,
+    require: Require = None,
     out: Out = DEFAULT_OUT,
-    format: Annotated[
-        Literal["terminal", "markdown", "latex", "csv", "json"],
-        typer.Option("--format", help="How to print; csv and json hold every digit."),
-    ] = "terminal",
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say what every column of every table means, and print no table.")
-    ] = False,
+    format: AnyFormat = "terminal",
+    explain: Explain = False,
     json: Json = False,
 ) -> None:
     """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing.

@@ -83,13 +83,15 @@ class Batch(NamedTuple):
 class Card:
     """What a person wants to know of a workload before training on it.
 
-    `parameters` counts the model's; None where they depend on the data.
+    `parameters` counts the model's, `examples` those trained and validated on (of text: tokens); None where they depend
+    on what is found.
     """
 
     data: str
     source: str
     model: str
     parameters: int | None
+    examples: tuple[int, int] | None = None
 
 
 class Task(ABC):

@@ -116,6 +116,7 @@ class CIFAR10(CIFAR):
         source="https://www.cs.toronto.edu/~kriz/cifar.html (Python version; torchvision)",
         model="ResNet-34 with a 3×3 stem",
         parameters=21_282_122,
+        examples=(40_000, 10_000),
     )
 
 
@@ -132,6 +133,7 @@ class CIFAR100(CIFAR):
         source="https://www.cs.toronto.edu/~kriz/cifar.html (Python version; torchvision)",
         model="ResNet-34 with a 3×3 stem",
         parameters=21_328_292,
+        examples=(40_000, 10_000),
     )
 
 

@@ -19,6 +19,7 @@ class Digits(ImageClassification, SingleTask):
         source="comes with scikit-learn",
         model="two 3×3 convolutions, one pooling, a linear layer",
         parameters=9_930,
+        examples=(1_437, 360),
     )
 
     def fingerprint(self) -> str:

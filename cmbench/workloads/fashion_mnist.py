@@ -33,6 +33,7 @@ class FashionMNIST(ImageClassification, SingleTask):
         source="https://github.com/zalandoresearch/fashion-mnist (torchvision; Debian: dataset-fashion-mnist)",
         model="two 3×3 convolutions, each with pooling, and a linear layer",
         parameters=20_490,
+        examples=(50_000, 10_000),
     )
     counts: tuple[int, ...] = (6_000,) * 10
 

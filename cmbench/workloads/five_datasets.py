@@ -97,6 +97,7 @@ class FiveDatasetsOnline(Stream):
         source="torchvision's sources; http://yaroslavvb.com/upload/notMNIST (notMNIST_small.tar.gz)",
         model="ResNet-18 with a 3×3 stem",
         parameters=11_194_482,
+        examples=(213_584, 48_397),
     )
 
     def __init__(self, data_dir: Path | None = None, chosen: Mapping[str, Value] = MappingProxyType({})) -> None:

@@ -43,6 +43,7 @@ class ImageNet(Classification, SingleTask):
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
         model="EfficientNet-B0",
         parameters=5_288_548,
+        examples=(1_281_167, 50_000),
     )
 
     def _folder(self) -> Path | None:

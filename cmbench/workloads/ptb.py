@@ -29,6 +29,7 @@ class PTB(LanguageModelling):
         source=f"ptb.train.txt, ptb.valid.txt, ptb.test.txt (hub: {HUB})",
         model="embedding, one LSTM layer, linear layer, width 50 (20,400 parameters in the LSTM)",
         parameters=1_030_400,
+        examples=(929_589, 73_760),
     )
 
     def _folder(self) -> Path | None:

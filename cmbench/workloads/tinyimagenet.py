@@ -61,6 +61,7 @@ class TinyImageNetOnline(Stream):
         source="http://cs231n.stanford.edu/tiny-imagenet-200.zip, or the hub's zh-plus/tiny-imagenet (parquet)",
         model="four 3×3 convolutions of 160 channels and stride 2, three linear layers",
         parameters=2_873_640,
+        examples=(100_000, 10_000),
     )
 
     def _layout(self) -> Layout | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.report.columns.cells import mean_cell
@@ -118,10 +118,10 @@ BESIDE: Mapping[str, tuple[TrainingColumn, ...]] = {
 """What stands beside a metric: when it was reached, what it is at the end, and the same in training."""
 
 
-def judged_by(results: Sequence[Result]) -> list[TrainingColumn]:
-    """The columns of the metrics that `results` are judged by; one of a guess where there are none yet."""
+def judged_by(results: Sequence[Result], otherwise: Collection[str] = ()) -> list[TrainingColumn]:
+    """The columns of the metrics that `results` are judged by; where there are none yet, those called `otherwise`."""
     found = [column for column in JUDGED_BY if any(column.key in result.metrics for result in results)]
-    return found or [VAL_ACCURACY_BEST]
+    return found or [column for column in JUDGED_BY if column.key in otherwise] or [VAL_ACCURACY_BEST]
 
 
 def difference_from(baseline: OptimizerRuns, metric: TrainingColumn) -> TrainingColumn:

@@ -143,15 +143,20 @@ def _markdown(verdicts: Sequence[Verdict]) -> str:
 
 
 def _latex(verdicts: Sequence[Verdict]) -> str:
-    widths = (0.09, 0.24, 0.14, 0.18, 0.08, 0.1, 0.07)
+    widths = (0.1, 0.21, 0.17, 0.17, 0.09, 0.13)
     columns = "".join(rf">{{\raggedright\arraybackslash}}p{{{width}\linewidth}}" for width in widths)
-    head = " & ".join(_HEADER)
-    rows = "\n".join(" & ".join(map(latex, _cells(verdict))) + r" \\" for verdict in verdicts)
+    head = " & ".join(_HEADER[:-1])
+    rows = []
+    for verdict in verdicts:
+        *cells, needed = _cells(verdict)
+        cells[-1] += f" ({needed} needed)" if needed else ""
+        rows.append(" & ".join(map(latex, cells)) + r" \\")
+    body = "\n".join(rows)
     return (
-        f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n{{\\footnotesize\n"
+        f"% needs \\usepackage{{{','.join(PACKAGES)}}}\n{{\\scriptsize\\setlength{{\\tabcolsep}}{{3pt}}\n"
         f"\\begin{{longtable}}{{{columns}}}\n\\caption{{Claims of the paper: {latex(verdict_counts(verdicts))}}}"
         f"\\label{{tab:claims}}\\\\\n\\toprule\n{head} \\\\\n\\midrule\n\\endfirsthead\n\\toprule\n{head} \\\\\n"
-        f"\\midrule\n\\endhead\n\\bottomrule\n\\endfoot\n{rows}\n\\end{{longtable}}\n}}\n"
+        f"\\midrule\n\\endhead\n\\bottomrule\n\\endfoot\n{body}\n\\end{{longtable}}\n}}\n"
     )
 
 

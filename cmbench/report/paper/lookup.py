@@ -35,6 +35,11 @@ class PaperPlace:
     place: PaperReference
     optimizers: tuple[OptimizerReference, ...]
 
+    @property
+    def metrics(self) -> set[str]:
+        """What the paper prints there."""
+        return {v.metric for v in VALUES if (v.table, v.column) == (self.place.table, self.place.column)}
+
     def has(self, label: str | None, hyperparameters: Mapping[str, Any]) -> bool:
         """Whether the suite's file has an optimizer under that label with these hyperparameters."""
         wanted = canonical([label, hyperparameters])

@@ -65,7 +65,7 @@ def _parameters(number: int) -> Table:
     rows = {}
     for name, (model, count) in PARAMETERS.items():
         card = get_workload(name).card
-        rows[f"{name}: {card.model}"] = [f"{card.parameters:,}" if card.parameters else "—", f"{count:,} ({model})"]
+        rows[f"{model} ({name})"] = [f"{card.parameters:,}" if card.parameters else "—", f"{count:,}"]
     note = "the paper's 20K for PTB are the LSTM's own: 20,400 with width 50; embedding and output come on top"
     return _table(number, "parameters of the models", ("here", "paper"), rows, note)
 

@@ -35,7 +35,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     """One table; `measured` are the sharpness measurements, of these runs and of others."""
     by_optimizer = runs_by_optimizer(group)
     done, paper = completed(group.runs), group.suite.paper
-    metrics = judged_by(done)
+    metrics = judged_by(done, paper.metrics if paper else ())
     baseline = next((row for row in by_optimizer if completed(row.runs)), by_optimizer[0])
     leading, notes = _leading_columns(group, by_optimizer, metrics, baseline)
     following = [

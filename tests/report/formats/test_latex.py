@@ -47,7 +47,9 @@ def filled(suite):
 def compiled(folder, text):
     """The log of pdflatex over a document that has `text` in it."""
     packages = ",".join(PACKAGES)
-    document = f"\\documentclass{{article}}\n\\usepackage{{{packages}}}\n\\begin{{document}}\n{text}\n\\end{{document}}\n"
+    document = (
+        f"\\documentclass{{article}}\n\\usepackage{{{packages}}}\n\\begin{{document}}\n{text}\n\\end{{document}}\n"
+    )
     (folder / "it.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "it.tex"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)

@@ -74,7 +74,8 @@ def _by_dataset(column: str, title: str) -> tuple[Claim, ...]:
     return (
         _figure(9, "larger-flatter", f"on {title}, the larger Adam+CM's buffer, the lower the sharpness at the end",
                 f"figure9_{column}", "top_eigenvalue@end", "lower", tuple((size,) for size in _SIZES), column=column),
-        _figure(10, "capacity-5-best", f"on {title}, Adam+CM is most accurate with C = 5", f"figure9_{column}",
+        _figure(10, "capacity-5-best", f"on {title}, Adam+CM is most accurate with C = 5 (here with Figure 9's "
+                "settings for every size)", f"figure9_{column}",
                 "val_accuracy_best", "higher", ((best,), tuple(others)), column=column),
         _figure(19, "cm-flatter", f"on {title}, Adam+CM ends at a lower m-sharpness than the others",
                 f"figure19_{column}", "m_sharpness@end", "lower", ((_CM,), (_ADAM, _SAM, _CG)), column=column),
