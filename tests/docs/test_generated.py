@@ -14,7 +14,7 @@ from cmbench.experiments.suite import builtin_suites
 from cmbench.optim import create_optimizer
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import PROBES
-from cmbench.workloads.registry import WORKLOADS
+from cmbench.workloads.registry import WORKLOADS, get_workload
 
 from .pages import PAGES
 
@@ -68,6 +68,14 @@ def test_every_key_of_a_suite_is_explained():
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == []
 
 
+def test_every_option_of_a_workload_is_explained_with_its_values():
+    page = PAGES["docs/suites.md"]
+    for name in WORKLOADS:
+        for option, choice in get_workload(name).options.items():
+            values = ", ".join(f"`{value}`" if isinstance(value, str) else str(value) for value in choice.values)
+            assert f"`{option}`: {values} |" in page, name
+
+
 def test_every_suite_of_the_paper_is_listed():
     page = PAGES["docs/paper.md"].replace("`figure11` … `figure16`", " ".join(f"`figure{n}`" for n in range(11, 17)))
     ours = {"digits", "digits_online", "pydoc", "fashion_mnist", "levy", "surface", "sharpness"}
@@ -76,8 +84,6 @@ def test_every_suite_of_the_paper_is_listed():
 
 
 def test_the_workloads_that_need_no_download_are_named():
-    from cmbench.workloads.registry import get_workload
-
     embedded = [name for name in WORKLOADS if "comes with" in get_workload(name).card.source]
     assert embedded
     assert [name for name in embedded if f"`{name}`" not in PAGES["docs/commands/data.md"]] == []

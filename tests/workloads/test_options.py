@@ -111,11 +111,11 @@ def test_a_run_meets_the_tasks_in_its_seeds_order_and_its_sharpness_is_of_the_la
     workload = loaded(files, order="shuffled")
     monkeypatch.setattr(type(workload), "model", lambda self: torch.nn.Sequential(Mean(), torch.nn.Linear(3, 50)))
     specs = plan_training(suite(tmp_path, f"{{name: {NAME}, order: shuffled}}"), workload.identity())
-    lasts = set()
+    lasts, steps = set(), []
+    for task in workload.tasks:
+        monkeypatch.setattr(task, "batches", lambda *given, task=task, **named: noted(task, steps, given, named))
     for spec in specs:
-        steps = []
-        for task in workload.tasks:
-            monkeypatch.setattr(task, "batches", lambda *given, task=task, **named: noted(task, steps, given, named))
+        steps.clear()
         assert train(spec, workload, CPU, lambda suffix, seed=spec.seed: tmp_path / f"{seed}{suffix}").cost.steps == 12
         met = list(dict.fromkeys(steps))
         settings = SharpnessSettings(of=spec.id, batches=1)
