@@ -73,9 +73,12 @@ class RunSpec(Frozen, Generic[Settings]):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def is_finished_by(self, result: Result) -> bool:
-        """Whether `result` of this run is final, and holds the curves that its telemetry asks for."""
+        """Whether `result` of this run is final, and holds its starts and the curves that its telemetry asks for."""
         if not result.finished:
             return False
+        if isinstance(self.settings, LandscapeSettings):
+            starts = {len(lanes) for lanes in result.lanes.values()}
+            return starts == {self.settings.count} and "loss_median" in result.curves
         if self.telemetry is None or result.status != "completed":
             return True
         buffered = self.telemetry.buffer and "capacity" in self.chosen_optimizer.hyperparameters

@@ -100,6 +100,7 @@ class PaperReference(Frozen):
     table: int | None = None
     figure: int | None = None
     column: str | None = None
+    starts: int | None = Field(default=None, ge=1, description="how many starts or seeds the paper's numbers are over")
     also: tuple[str, ...] = Field(default=(), description="further places that its runs are about, e.g. figure20")
 
 
@@ -138,10 +139,15 @@ class _Cells(Frozen):
     domain: Interval | None = Field(
         default=None, description="start points are uniform in it; the surface's own if absent"
     )
-    starts: int = Field(default=20, ge=1)
-    start_points: tuple[tuple[float, ...], ...] | None = Field(default=None, description="given start points, instead")
+    starts: int = Field(default=20, ge=0, description="how many are drawn; 0 where start points are given instead")
+    start_points: tuple[tuple[float, ...], ...] | None = Field(default=None, description="given, before those drawn")
     steps: int = Field(default=500, ge=1)
     schedule: Schedule = Schedule()
+
+    @property
+    def count(self) -> int:
+        """How many starts a cell has: those given and those drawn."""
+        return len(self.start_points or ()) + self.starts
 
     @field_validator("domain")
     @classmethod
@@ -150,10 +156,20 @@ class _Cells(Frozen):
             raise ValueError("a domain is [low, high] with low < high")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _given_alone(cls, value: Any) -> Any:
+        """Where start points are given and no number of starts is, none is drawn."""
+        if isinstance(value, dict) and value.get("start_points") and value.get("starts") is None:
+            return value | {"starts": 0}
+        return value
+
     @model_validator(mode="after")
     def _points_fit(self) -> Self:
-        if self.start_points is not None and any(len(point) != self.dim for point in self.start_points):
+        if any(len(point) != self.dim for point in self.start_points or ()):
             raise ValueError(f"every start point needs {self.dim} coordinates")
+        if not self.starts and not self.start_points:
+            raise ValueError("starts: 0: accepted without start_points: a number >= 1")
         return self
 
 

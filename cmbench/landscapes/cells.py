@@ -19,7 +19,7 @@ from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import EscapeSettings, Interval, LandscapeSettings, LandscapeSuite, ToySettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
-from cmbench.landscapes.escape import escaped_all, escaped_nearer
+from cmbench.landscapes.escape import escaped_all, escaped_nearer, escaped_reached
 from cmbench.landscapes.lanes import Lanes, few_threads, run_lanes, start_points
 from cmbench.landscapes.stationary import largest_eigenvalue
 from cmbench.landscapes.surfaces import PARAMETERS, Surface, get_surface
@@ -144,6 +144,7 @@ def run_cells(specs: Sequence[RunSpec[LandscapeSettings]], device: str = "cpu") 
         settings.steps,
         settings.schedule,
         trace=getattr(settings, "trace", ()),
+        is_there=partial(_at_global_minimum, surface, every) if _may_reach(surface, settings) else None,
         device=device,
     )
     with few_threads(lanes.position.numel()):
@@ -152,15 +153,14 @@ def run_cells(specs: Sequence[RunSpec[LandscapeSettings]], device: str = "cpu") 
 
 
 def cell_starts(settings: LandscapeSettings, seed: int) -> Tensor:
-    """The start points (starts, D) of a cell: those given, or uniform in the domain, from the seed.
+    """The start points (L, D) of a cell: those given, then `starts` uniform in the domain, from the seed.
 
-    Raises `ValueError` for settings without either, which `prepare` does not leave.
+    Raises `ValueError` for settings without a domain, which `prepare` does not leave.
     """
-    if settings.start_points is not None:
-        return torch.tensor(settings.start_points, dtype=torch.float64)
     if settings.domain is None:
-        raise ValueError(f"{settings.surface}: neither start points nor a domain")
-    return start_points(seed, settings.starts, settings.dim, settings.domain)
+        raise ValueError(f"{settings.surface}: start points cannot be drawn without a domain")
+    given = torch.tensor(settings.start_points or (), dtype=torch.float64).reshape(-1, settings.dim)
+    return torch.cat([given, start_points(seed, settings.starts, settings.dim, settings.domain)])
 
 
 def objective(
@@ -188,6 +188,7 @@ def _split(lanes: Lanes, parts: int) -> list[Lanes]:
                 loss=lanes.loss[own],
                 loss_best=lanes.loss_best[own],
                 path_length=lanes.path_length[own],
+                was_there=lanes.was_there[own],
                 diverged_step=lanes.diverged_step[own],
                 steps=lanes.steps,
                 positions=lanes.positions[:, own],
@@ -200,6 +201,30 @@ def _split(lanes: Lanes, parts: int) -> list[Lanes]:
     return cells
 
 
+def _nearest(surface: Surface, x: Tensor) -> Tensor:
+    """The nearest known minimum to each of `x` (..., D)."""
+    if surface.nearest_minimum is None:
+        raise ValueError(f"{surface.name}: no known minima")
+    return surface.nearest_minimum(x.nan_to_num(0, 0, 0).flatten(0, -2)).reshape(x.shape)
+
+
+def _may_reach(surface: Surface, settings: LandscapeSettings) -> bool:
+    """Whether lanes are watched for being at a global minimum: where there is a known one, and no escape to watch."""
+    return surface.global_minimum is not None and isinstance(settings, ToySettings)
+
+
+def _at_global_minimum(surface: Surface, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Whether `x` (..., L, D) is within `REACH` of a minimum of the lowest value, and nearer to it than to any other.
+
+    `function` is the surface with its parameters bound, for L points.
+    """
+    if surface.global_minimum is None:
+        raise ValueError(f"{surface.name}: no known global minimum")
+    nearest = _nearest(surface, x)
+    lowest = function(torch.tensor(surface.global_minimum(x.shape[-1])).to(x).expand_as(x))
+    return (function(nearest) <= lowest + 1e-9) & ((x - nearest).norm(dim=-1) < REACH)
+
+
 def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -> Measurement:
     settings = spec.settings
     x = lanes.position
@@ -210,19 +235,23 @@ def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -
         "sharpness": largest_eigenvalue(function, x),
     }
     if surface.nearest_minimum is not None:
-        nearest = surface.nearest_minimum(x.nan_to_num(0, 0, 0))
-        distance = quantities["distance_to_minimum"] = (x - nearest).norm(dim=-1)
+        quantities["distance_to_minimum"] = (x - _nearest(surface, x)).norm(dim=-1)
         if surface.global_minimum is not None:
-            lowest = function(torch.tensor(surface.global_minimum(settings.dim), dtype=torch.float64).expand_as(x))
-            quantities["reached_global"] = (function(nearest) <= lowest + 1e-9) & (distance < REACH)
+            quantities["reached_global"] = _at_global_minimum(surface, function, x)
+            if _may_reach(surface, settings):
+                quantities["ever_reached"] = lanes.was_there
     quantities["path_length"] = lanes.path_length
     if lanes.traces:
         quantities["cancellation"] = torch.stack([trace.cancellation for trace in lanes.traces]).mean(0)
     names = {name: name for name in quantities}
     if isinstance(settings, EscapeSettings):
-        quantities["escaped_all"] = escaped_all(x, settings.sharpness)
-        quantities["escaped_nearer"] = escaped_nearer(x)
-        names |= {"escaped_all": "escape_ratio_all", "escaped_nearer": "escape_ratio_nearer"}
+        escaped = {
+            "all": escaped_all(x, settings.sharpness),
+            "nearer": escaped_nearer(x),
+            "reached": escaped_reached(x),
+        }
+        quantities |= {f"escaped_{criterion}": lanes for criterion, lanes in escaped.items()}
+        names |= {f"escaped_{criterion}": f"escape_ratio_{criterion}" for criterion in escaped}
 
     # A lane that was once not finite has no measurements, and has neither reached nor escaped anything.
     lost = lanes.diverged_step >= 0
@@ -257,16 +286,19 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _curves(lanes: Lanes) -> dict[str, list[Any]]:
-    """What figures are drawn from, in six digits: losses over the recorded steps, and as many paths as fit in.
+    """What figures are drawn from, in six digits: mean and quartiles of the losses over the recorded steps, and as many
+    paths as fit in.
 
     `trajectory` is indexed by lane, recorded step and coordinate; `trace` holds one record per traced step and lane.
     """
     records, _, dim = lanes.positions.shape
     paths = lanes.positions[:, : max(1, _NUMBERS // (records * dim))].transpose(0, 1)
+    # A start that is lost counts as one of infinite loss.
+    quartiles = lanes.losses.nan_to_num(torch.inf).quantile(lanes.losses.new_tensor([0.25, 0.5, 0.75]), 1)
     curves = {
         "step": lanes.steps.tolist(),
         "loss_mean": _rounded(lanes.losses.mean(1)),
-        "loss_std": _rounded(lanes.losses.std(1) if lanes.losses.shape[1] > 1 else torch.zeros(records)),
+        **dict(zip(("loss_q25", "loss_median", "loss_q75"), map(_rounded, quartiles), strict=True)),
         "trajectory": _rounded(paths),
     }
     if lanes.traces:

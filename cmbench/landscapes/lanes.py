@@ -47,7 +47,8 @@ class Lanes:
     """What L lanes did in T steps; tensors on the CPU.
 
     `position` (L, D) and `loss` (L,) after the last step; `loss_best` (L,) the lowest on the path, `path_length` (L,)
-    the sum of the steps' lengths, both NaN for a lane that diverged; `diverged_step` (L,) the number of steps after
+    the sum of the steps' lengths, both NaN for a lane that diverged; `was_there` (L,) whether any of its positions was
+    one that was looked for; `diverged_step` (L,) the number of steps after
     which a position or loss was first not finite, −1 for never. `steps` (R,) are the recorded numbers of steps, with
     `positions` (R, L, D) and `losses` (R, L). `traces` holds one record per traced step. `seconds` is the
     optimization alone; `state_bytes` what the optimizer keeps.
@@ -57,6 +58,7 @@ class Lanes:
     loss: Tensor
     loss_best: Tensor
     path_length: Tensor
+    was_there: Tensor
     diverged_step: Tensor
     steps: Tensor
     positions: Tensor
@@ -76,6 +78,7 @@ def run_lanes(
     *,
     records: int = RECORDS,
     trace: Sequence[int] = (),
+    is_there: Callable[[Tensor], Tensor] | None = None,
     device: str = "cpu",
 ) -> Lanes:
     """Minimises `function` from every row of `starts` (L, D) by `steps` steps of the optimizer of that name.
@@ -83,10 +86,11 @@ def run_lanes(
     All rows are one parameter, so a step costs about the same for one lane as for thousands; norms and the buffer's
     decisions are taken per lane (`scope="lane"`), so each does what it would do alone. The learning rate follows
     `schedule`, in steps. About `records` equally spaced steps are kept, the first and the last among them, and the
-    steps of `trace` (counted from 1) are looked into.
+    steps of `trace` (counted from 1) are looked into. `is_there` maps positions (T, L, D) to whether they are looked
+    for, (T, L): of every lane it is told whether it ever was there, from its start on.
     """
     schedule = schedule or Schedule()
-    run = _Run(function, starts.to(device), steps, records)
+    run = _Run(function, starts.to(device), steps, records, is_there)
     has_scope = "scope" in get_info(optimizer).defaults
     method = create_optimizer(optimizer, [run.x], **hyperparameters | ({"scope": "lane"} if has_scope else {}))
     base_rate = hyperparameters["lr"]
@@ -111,9 +115,17 @@ def run_lanes(
 class _Run:
     """The parameter, and the bookkeeping of its path: positions and losses are gathered a chunk of steps at a time."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor], starts: Tensor, steps: int, records: int) -> None:
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        starts: Tensor,
+        steps: int,
+        records: int,
+        is_there: Callable[[Tensor], Tensor] | None,
+    ) -> None:
         lanes, dim = starts.shape
         self.function = function
+        self.is_there = is_there
         self.x = starts.to(torch.float64, copy=True).requires_grad_()
         self.chunk = max(1, min(steps, 128, _CHUNK_BYTES // (8 * lanes * (dim + 1))))
         self.path = starts.new_empty((self.chunk + 1, lanes, dim))
@@ -123,6 +135,7 @@ class _Run:
         self.first_call = True
         self.best = starts.new_full((lanes,), torch.inf)
         self.length = starts.new_zeros(lanes)
+        self.was_there = torch.zeros(lanes, dtype=torch.bool, device=starts.device)
         self.diverged = torch.full((lanes,), -1, dtype=torch.int64, device=starts.device)
         self.wanted: Tensor = torch.unique(
             torch.linspace(0, steps, min(steps, records) + 1, dtype=torch.float64).round().long()
@@ -155,6 +168,8 @@ class _Run:
         path, loss = self.path[: rows + 1], self.loss[:rows]
         self.length += torch.linalg.vector_norm(path.diff(dim=0), dim=-1).sum(0)
         self.best = torch.minimum(self.best, loss.amin(0))
+        if self.is_there is not None:
+            self.was_there |= self.is_there(path[:rows]).any(0)
         bad = ~(loss.isfinite() & path[:rows].isfinite().all(-1))
         first = torch.where(bad.any(0), bad.int().argmax(0) + self.offset, -1)
         self.diverged = torch.where(self.diverged < 0, first, self.diverged)
@@ -173,6 +188,7 @@ class _Run:
             loss=self.loss[0].cpu(),
             loss_best=(self.best + nan).cpu(),
             path_length=(self.length + nan).cpu(),
+            was_there=self.was_there.cpu(),
             diverged_step=self.diverged.cpu(),
             steps=self.wanted,
             positions=torch.cat([path for path, _ in self.kept]),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 
+@torch.enable_grad()
 def derivatives(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient (..., D) and exact Hessian (..., D, D) of `function` at each point of `x` (..., D), by autograd."""
     x = x.detach().requires_grad_()

@@ -115,8 +115,8 @@ def _nearest_number(x: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _ackley_nearest(x: Tensor) -> Tensor:
-    lattice = x.round()
-    return torch.where((lattice == 0).all(-1, keepdim=True), 0.0, polish(ackley, lattice))
+    lattice, which = torch.unique(x.round(), dim=0, return_inverse=True)
+    return torch.where((lattice == 0).all(-1, keepdim=True), 0.0, polish(ackley, lattice))[which]
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from cmbench.experiments.grid import split_label
 from cmbench.experiments.result import OptimizerReference
+from cmbench.experiments.settings import PaperReference
 from cmbench.experiments.text import value_text
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.table import Difference
@@ -42,16 +43,15 @@ def surface_text(settings: Mapping[str, Any]) -> str:
     return surface if coefficient is None else f"{surface}, s={value_text(coefficient)}"
 
 
-def landscape_text(settings: Mapping[str, Any], seed: int) -> str:
-    """The surface, its dimension, the starts, the steps and the schedule of a landscape run."""
-    points = settings.get("start_points")
-    if points:
-        starts = plural(len(points), "given start")
-    else:
-        starts = plural(settings["starts"], "start")
-        if settings.get("domain"):
-            starts += f" in {value_text(settings['domain'])}"
-        starts += f" (seed {seed})"
+def landscape_text(settings: Mapping[str, Any], seed: int, paper: PaperReference | None = None) -> str:
+    """The surface, its dimension, the starts (beside the paper's), the steps and the schedule of a landscape run."""
+    given, drawn = len(settings.get("start_points") or ()), settings["starts"]
+    parts = [plural(given, "given start")] if given else []
+    if drawn or not given:
+        where = f" in {value_text(settings['domain'])}" if settings.get("domain") else ""
+        beside = f"; paper: {paper.starts}" if paper and paper.starts else ""
+        parts.append(f"{plural(drawn, 'start')}{where} (seed {seed}{beside})")
+    starts = " and ".join(parts)
     schedule = schedule_text(settings.get("schedule") or {}, "step")
     return f"{settings['surface']} in {settings['dim']}-D: {starts}, {settings['steps']} steps, {schedule}"
 

@@ -14,14 +14,15 @@ def cmbench(*arguments, cwd):
 def test_ten_dimensions_print_a_ratio_for_every_optimizer_and_coefficient(tmp_path):
     done = cmbench("escape-ratio", "--dim", 10, "--steps", 300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for part in ("s=2", "s=100", "Adam+SAM", "Adam+CG C=20", "Adam+CM C=20", "nearer"):
+    for part in ("s=2", "s=100", "Adam+SAM", "Adam+CG C=20", "Adam+CM C=20", "nearer", "reached", "paper: 50"):
         assert part in done.stdout
     results = [json.loads(file.read_text()) for file in tmp_path.rglob("*.json")]
     assert len(results) == 6 * 6
     for result in results:
         assert result["settings"]["dim"] == 10
-        assert result["metrics"]["escape_ratio_all"] == sum(result["lanes"]["escaped_all"]) / 50
-        assert result["metrics"]["escape_ratio_nearer"] == sum(result["lanes"]["escaped_nearer"]) / 50
+        assert result["metrics"]["escape_ratio_all"] == sum(result["lanes"]["escaped_all"]) / 200
+        assert result["metrics"]["escape_ratio_nearer"] == sum(result["lanes"]["escaped_nearer"]) / 200
+        assert result["metrics"]["escape_ratio_reached"] == sum(result["lanes"]["escaped_reached"]) / 200
 
 
 @pytest.mark.long

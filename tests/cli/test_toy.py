@@ -36,6 +36,7 @@ def test_a_result_holds_what_the_contract_says(tmp_path):
     assert result["optimizer"]["hyperparameters"]["scope"] == "lane"
     assert (result["settings"]["dim"], result["settings"]["starts"], result["settings"]["steps"]) == (3, 4, 30)
     names = {"loss_final", "loss_best", "sharpness", "distance_to_minimum", "reached_global", "path_length"}
+    names |= {"ever_reached"}
     assert set(result["lanes"]) == set(result["metrics"]) == names
     assert all(len(lanes) == 4 for lanes in result["lanes"].values())
     for name, lanes in result["lanes"].items():

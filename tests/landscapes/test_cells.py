@@ -97,7 +97,8 @@ def test_numbers_of_a_cell_on_a_quadratic_are_those_of_its_closed_form(tmp_path)
     assert measured.metrics["reached_global"] == 1
     np.testing.assert_allclose(measured.curves["trajectory"], path, rtol=1e-5)
     np.testing.assert_allclose(measured.curves["loss_mean"], loss.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(measured.curves["loss_std"], loss.std(0, ddof=1), rtol=1e-5)
+    for name, share in (("loss_q25", 0.25), ("loss_median", 0.5), ("loss_q75", 0.75)):
+        np.testing.assert_allclose(measured.curves[name], np.quantile(loss, share, axis=0), rtol=1e-5)
     assert (measured.cost.steps, measured.cost.gradient_evaluations) == (30, 30)
 
 
@@ -121,16 +122,66 @@ def test_a_cell_with_a_lost_lane_is_diverged_and_its_means_are_not_those_of_the_
     assert measured.lanes["reached_global"] == [True, False]
 
 
+def test_a_start_that_passes_through_the_global_minimum_was_there_and_does_not_end_there(tmp_path):
+    """Momentum 0.98 carries a start at 1.2 past the well at 0, of half-width 0.5, and leaves it elsewhere."""
+    text = (
+        "kind: toy\nsurface: quadratic\ndim: 1\nspectrum: [1]\nstart_points: [[1.2], [0.3], [40]]\nsteps: 40\n"
+        "optimizers:\n  sgd: {lr: 0.01, momentum: 0.98}\n"
+    )
+    (measured,) = cell(tmp_path, text)
+    x, u, path = np.array([1.2, 0.3, 40.0]), np.zeros(3), [np.array([1.2, 0.3, 40.0])]
+    for _ in range(40):
+        u = 0.98 * u + x
+        x = x - 0.01 * u
+        path.append(x)
+    near = np.abs(np.array(path)) < 0.5
+    assert measured.lanes["ever_reached"] == near.any(0).tolist() == [True, True, False]
+    assert measured.lanes["reached_global"] == near[-1].tolist()
+    assert measured.lanes["reached_global"][0] is False
+    assert measured.metrics["ever_reached"] == pytest.approx(2 / 3)
+
+
+def test_given_starts_come_first_and_the_drawn_ones_are_those_that_are_drawn_alone(tmp_path):
+    given = "start_points: [[0.1, 0.2], [3, 4]]\n"
+    begin = {}
+    for name, more in (("given", given), ("both", given + "starts: 3\n"), ("drawn", "starts: 3\n")):
+        (measured,) = cell(tmp_path, TOY.format("levy") + "steps: 1\n" + more)
+        begin[name] = [path[0] for path in measured.curves["trajectory"]]
+    assert begin["given"] == [[0.1, 0.2], [3, 4]]
+    assert begin["both"] == begin["given"] + begin["drawn"]
+    assert len(begin["drawn"]) == 3
+
+
+def test_a_suite_needs_starts_of_one_kind(tmp_path):
+    with pytest.raises(UserError, match="starts: 0: accepted without start_points: a number >= 1"):
+        resolved(tmp_path, TOY.format("levy") + "starts: 0\n")
+    assert resolved(tmp_path, TOY.format("levy")).settings.starts == 20
+
+
+def test_a_result_of_other_starts_or_without_the_quartiles_is_not_taken_for_finished(tmp_path):
+    suite = resolved(tmp_path, TOY.format("levy") + "starts: 3\nsteps: 2\n")
+    store = ResultStore(tmp_path / "results")
+    (result,) = run_suite(suite, store).results
+    (spec,) = prepare(suite).specs
+    assert spec.is_finished_by(result)
+    one_less = {name: lanes[1:] for name, lanes in result.lanes.items()}
+    assert not spec.is_finished_by(result.model_copy(update={"lanes": one_less}))
+    without = {name: curve for name, curve in result.curves.items() if name != "loss_median"}
+    assert not spec.is_finished_by(result.model_copy(update={"curves": without}))
+
+
 def test_escape_criteria_at_the_minima_of_the_sharp_flat_function(tmp_path):
     text = (
         "kind: escape-ratio\nsurface: sharp_flat\ndim: 3\nsharpness: [4, 9]\nsteps: 5\n"
-        "start_points: [[0, 0, 0], [1, 1, 1], [0, 0, 1], [0, 1, 1]]\noptimizers:\n  sgd: {lr: 0.01}\n"
+        "start_points: [[0, 0, 0], [1, 1, 1], [0, 0, 1], [0, 1, 1], [0.4, 0, 0]]\noptimizers:\n  sgd: {lr: 1.e-9}\n"
     )
     for measured in cell(tmp_path, text):
-        assert measured.lanes["escaped_all"] == [True, False, False, False]
-        assert measured.lanes["escaped_nearer"] == [True, False, True, False]
-        assert measured.metrics["escape_ratio_all"] == 0.25
-        assert measured.metrics["escape_ratio_nearer"] == 0.5
+        assert measured.lanes["escaped_all"] == [True, False, False, False, True]
+        assert measured.lanes["escaped_nearer"] == [True, False, True, False, True]
+        assert measured.lanes["escaped_reached"] == [True, False, False, False, False]
+        assert measured.metrics["escape_ratio_all"] == 0.4
+        assert measured.metrics["escape_ratio_nearer"] == 0.6
+        assert measured.metrics["escape_ratio_reached"] == 0.2
 
 
 def test_cells_that_differ_in_sharpness_alone_give_what_each_gives_alone(tmp_path):

@@ -15,15 +15,17 @@ from cmbench.report.table import Cell, Column
 
 @dataclass(frozen=True)
 class Criterion:
-    """When a start counts as escaped: its key, and what it asks for."""
+    """When a start counts as escaped: its key, what it asks for, and the same in a few words."""
 
     key: str
     meaning: str
+    short: str
 
 
 CRITERIA = (
-    Criterion("all", "every coordinate lies in the basin of the flat minimum"),
-    Criterion("nearer", "the end is nearer to the origin than to (1, …, 1)"),
+    Criterion("all", "every coordinate lies in the basin of the flat minimum", "every coordinate in the flat basin"),
+    Criterion("nearer", "the end is nearer to the origin than to (1, …, 1)", "nearer to the flat minimum"),
+    Criterion("reached", "every coordinate ends within 0.1 of the flat minimum", "within 0.1 of the flat minimum"),
 )
 
 

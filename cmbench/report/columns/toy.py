@@ -48,7 +48,18 @@ MEASURED = (
         "lower",
         "Euclidean distance from the end of a start to the nearest minimum of the surface, averaged.",
     ),
-    _share("reached_global", "reached global", "higher", "Share of the starts that end close to a global minimum."),
+    _share(
+        "ever_reached",
+        "ever at global",
+        "higher",
+        "Share of the starts that come within 0.5 of a global minimum on their way, nearer than to any other minimum.",
+    ),
+    _share(
+        "reached_global",
+        "ends at global",
+        "higher",
+        "Share of the starts that end within 0.5 of a global minimum, nearer to it than to any other minimum.",
+    ),
     _mean("path_length", "path length", None, "Length of the way of a start, the sum of its steps, averaged."),
     _mean(
         "cancellation",

@@ -9,8 +9,8 @@ import numpy as np
 
 from cmbench.experiments.result import Result
 from cmbench.report.captions import optimizer_text
+from cmbench.report.figures.chosen import label_start, name_of, shares
 from cmbench.report.figures.drawing import (
-    View,
     Views,
     contours,
     legend,
@@ -19,6 +19,7 @@ from cmbench.report.figures.drawing import (
     new_figure,
     optimizer_of,
     path,
+    square,
     styles,
 )
 
@@ -40,7 +41,7 @@ def cancellation_in_one_panel(results: Sequence[Result], views: Views) -> tuple[
         points = np.array([record["position"] for record in records], dtype=float)
         end = path(result, 0)[-1]
         inside = np.concatenate([points, end[None]])
-        low, high = _square(inside, 0.25)
+        low, high = square(inside, 0.25)
         contours(axes, view, low, high)
         style = look[optimizer_of(result).label]
         axes.plot(points[:, 0], points[:, 1], color=style.colour, marker=".", linewidth=1.2, zorder=4)
@@ -51,11 +52,12 @@ def cancellation_in_one_panel(results: Sequence[Result], views: Views) -> tuple[
         handles["end of the run"] = axes.plot(
             *end, "D", color=style.colour, markeredgecolor="white", markersize=9, zorder=6
         )[0]
-        _mark_minimum_inside(axes, view, low, high, handles)
+        handles |= mark_minimum(axes, view)
+        label_start(axes, result, 0, points[0])
         axes.set_title(_cancellation_title(result), fontsize=9)
     legend(figure, handles)
     steps = _steps(_records(traced[0]))
-    return figure, f"Steps {steps} from the first start. {_ARROW_KEY}"
+    return figure, f"Steps {steps} from {name_of(traced[0], 0)}. {_ARROW_KEY} {shares(traced, 'cancellation')}"
 
 
 def cancellation_step_by_step(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
@@ -68,20 +70,20 @@ def cancellation_step_by_step(results: Sequence[Result], views: Views) -> tuple[
     for row, result in zip(panels, traced, strict=True):
         view, records = views(result.settings), _records(result)[:count]
         points = np.array([record["position"] for record in records], dtype=float)
-        low, high = _square(points, 0.6)
+        low, high = square(points, 0.6)
         for axes, record in zip(row, records, strict=True):
             contours(axes, view, low, high, labels=False)
             style = look[optimizer_of(result).label]
             axes.plot(points[:, 0], points[:, 1], color=style.colour, linewidth=1, marker=".", zorder=4)
             handles |= _arrows(axes, record, 0.3 * float((high - low).max()))
-            _mark_minimum_inside(axes, view, low, high, handles)
+            handles |= mark_minimum(axes, view)
             axes.set_title(f"step {record['step']}: {record['cancellation']:.0%} cancelled", fontsize=8)
             axes.tick_params(labelsize=6)
         row[0].set_ylabel(f"{_cancellation_title(result)}\n$x_2$", fontsize=8)
     for axes in panels[-1]:
         axes.set_xlabel("$x_1$", fontsize=8)
     legend(figure, handles)
-    return figure, f"The first start. {_ARROW_KEY}"
+    return figure, f"From {name_of(traced[0], 0)}. {_ARROW_KEY} {shares(traced, 'cancellation')}"
 
 
 _ARROW_KEY = (
@@ -102,13 +104,6 @@ def _cancellation_title(result: Result) -> str:
     values = [value for value in result.lanes["cancellation"] if value is not None]
     share = sum(values) / len(values)
     return f"{optimizer_text(optimizer_of(result))}\n{share:.0%} cancelled, mean of {len(values)} starts"
-
-
-def _square(points: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of a square around `points`, wider by `margin` of its side on each side."""
-    middle = (points.min(0) + points.max(0)) / 2
-    half = max(float((points.max(0) - points.min(0)).max()) / 2, 1e-3) * (1 + 2 * margin)
-    return middle - half, middle + half
 
 
 def _arrows(axes: Axes, record: Mapping[str, Any], reach: float) -> dict[str, Any]:
@@ -137,8 +132,3 @@ def _arrows(axes: Axes, record: Mapping[str, Any], reach: float) -> dict[str, An
         key: Line2D([], [], color=colours[key], marker=">", markevery=[1]) if key in colours else handle
         for key, handle in handles.items()
     }
-
-
-def _mark_minimum_inside(axes: Axes, view: View, low: np.ndarray, high: np.ndarray, handles: dict[str, Any]) -> None:
-    if view.minimum is not None and (low < view.minimum).all() and (view.minimum < high).all():
-        handles["global minimum"] = mark_minimum(axes, view)

@@ -52,9 +52,7 @@ def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figur
     if paper and paper.table is None and paper.figure and _fits(kept, paper.figure):
         draw_one = _FIGURES.get(paper.figure, draw_one)
     figure, text = draw_one(kept, views)
-    runs = ", ".join(dict.fromkeys(landscape_text(result.settings, result.seed) for result in kept))
-    if len({result.settings["surface"] for result in kept}) > 1:
-        runs = "; ".join(dict.fromkeys(landscape_text(result.settings, result.seed) for result in kept))
+    runs = "; ".join(dict.fromkeys(landscape_text(result.settings, result.seed, paper) for result in kept))
     caption(figure, f"Suite {suite.name}: {suite.settings.description}. {runs}. {text}")
     return figure
 

@@ -114,18 +114,17 @@ def legend(figure: Figure, handles: Mapping[str, Any]) -> None:
     )
 
 
-def window(results: Sequence[Result], lanes: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corner of what holds the domain and the (chosen) paths, with a margin."""
-    points = [path(result, lane) for result in results for lane in lanes or range(count_paths(result))]
-    domain = results[0].settings.get("domain")
-    if domain:
-        dim = results[0].settings["dim"]
-        points.append(np.array([[low] * dim for low in domain], dtype=float))
-    every = np.concatenate(points)
-    every = every[np.isfinite(every).all(-1)]
-    low, high = every.min(0), every.max(0)
-    margin = 0.05 * np.maximum(high - low, 1e-9)
-    return low - margin, high + margin
+def window(results: Sequence[Result], lanes: Sequence[int]) -> Corners:
+    """The corners of a square around the paths of these lanes."""
+    points = np.concatenate([path(result, lane) for result in results for lane in lanes])
+    return square(points[np.isfinite(points).all(-1)], 0.12)
+
+
+def square(points: np.ndarray, margin: float) -> Corners:
+    """The corners of a square around `points` (N, 2), wider by `margin` of its side on each side."""
+    middle = (points.min(0) + points.max(0)) / 2
+    half = max(float((points.max(0) - points.min(0)).max()) / 2, 1e-3) * (1 + 2 * margin)
+    return middle - half, middle + half
 
 
 def count_paths(result: Result) -> int:
@@ -163,11 +162,16 @@ def contours(
     return filled
 
 
-def mark_minimum(axes: Axes, view: View) -> Any | None:
-    """A black diamond at the global minimum, where it is known; returns the artist."""
+def mark_minimum(axes: Axes, view: View) -> dict[str, Any]:
+    """A black diamond at the global minimum, where one is known and inside the panel; the handles of a legend."""
     if view.minimum is None:
-        return None
-    return axes.plot(*view.minimum[:2], "D", color="black", markeredgecolor="white", markersize=8, zorder=6)[0]
+        return {}
+    x, y = view.minimum[:2]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    if not (left < x < right and bottom < y < top):
+        return {}
+    (diamond,) = axes.plot(x, y, "D", color="black", markeredgecolor="white", markersize=8, zorder=6)
+    return {"global minimum": diamond}
 
 
 def draw_path(axes: Axes, points: np.ndarray, style: Style) -> Any:

@@ -10,6 +10,8 @@ import numpy as np
 from cmbench.experiments.result import Result
 from cmbench.experiments.text import value_text
 from cmbench.report.captions import optimizer_text
+from cmbench.report.columns.escape import CRITERIA
+from cmbench.report.figures.chosen import given_starts
 from cmbench.report.figures.drawing import Views, legend, new_figure, optimizer_of, path, styles
 from cmbench.report.statistics import wilson_interval
 
@@ -23,16 +25,15 @@ _ESCAPED, _STUCK = "#DDF1E9", "#F8DDD0"
 
 def escape_ratios(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     """Escape ratio against s with 95 % Wilson intervals, one panel per criterion (Figures 6 and 7)."""
-    figure, (panels,) = new_figure(1, 2, 5, 4, sharey=True)
+    figure, (panels,) = new_figure(1, len(CRITERIA), 4, 4, sharey=True)
     look = styles(results)
     labels = list(look)
     coefficients = sorted({result.settings["sharpness"] for result in results})
-    titles = {"all": "every coordinate in the flat basin", "nearer": "nearer to the flat minimum"}
     handles = {}
-    for axes, (criterion, title) in zip(panels, titles.items(), strict=True):
+    for axes, criterion in zip(panels, CRITERIA, strict=True):
         for i, label in enumerate(labels):
             own = sorted((r for r in results if optimizer_of(r).label == label), key=lambda r: r.settings["sharpness"])
-            s, ratio, low, high = np.array([_ratio(result, criterion) for result in own]).T
+            s, ratio, low, high = np.array([_ratio(result, criterion.key) for result in own]).T
             # A little aside each, so that intervals at the same height can be told apart.
             s = s * 1.035 ** (i - (len(labels) - 1) / 2)
             style = look[label]
@@ -44,7 +45,7 @@ def escape_ratios(results: Sequence[Result], views: Views) -> tuple[Figure, str]
         axes.set_xticks(coefficients, [value_text(s) for s in coefficients])
         axes.minorticks_off()
         axes.set_xlabel("sharpness coefficient s")
-        axes.set_title(title, fontsize=10)
+        axes.set_title(f"{criterion.key}: {criterion.short}", fontsize=9)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("escape ratio")
     panels[0].set_ylim(-0.03, 1.03)
@@ -70,7 +71,8 @@ def escape_grid(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     by_name = {name: list(dict.fromkeys(o.label for o in optimizers if o.name == name)) for name in names}
     bands = max(len(labels) for labels in by_name.values())
     coefficients = sorted({result.settings["sharpness"] for result in results})
-    starts = min(_MOST_STARTS, min(len(result.curves["trajectory"]) for result in results))
+    drawn = given_starts(results[0]) or _MOST_STARTS
+    starts = min(drawn, min(len(result.curves["trajectory"]) for result in results))
     look = styles(results)
     columns = len(coefficients)
     figure, panels = new_figure(bands * starts, columns * len(names), 1.45, 1.3)
@@ -91,16 +93,22 @@ def escape_grid(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
                     _escape_panel(axes, found[0], row, views, look[labels[band]].colour)
                     if row == 0:
                         text = optimizer_text(optimizer_of(found[0]))
-                        middle = column == columns // 2
-                        axes.set_title(f"{text}\ns={value_text(s)}" if middle else f"\ns={value_text(s)}", fontsize=8)
+                        head = text if column == columns // 2 else ""
+                        axes.set_title(f"{head}\ns={value_text(s)}: {_share(found[0])}", fontsize=8)
                     if block == 0 and column == 0:
                         axes.set_ylabel(f"start {path(found[0], row)[0, 0]:.3g}".replace("-", "−"), fontsize=8)
                     if band == bands - 1 and row == starts - 1:
                         axes.set_xlabel("x", fontsize=8)
     return figure, (
         "Green background: escaped, the path ends in the flat basin; red: stuck in the sharp one. "
-        "Grey: f_s(x), each panel on its own scale; square: start; vertical line: end."
+        "Grey: f_s(x), each panel on its own scale; square: start; vertical line: end. "
+        f"Percentages: of all {len(results[0].lanes['escaped_all'])} starts, those that end in the flat basin."
     )
+
+
+def _share(result: Result) -> str:
+    lanes = result.lanes["escaped_all"]
+    return f"{sum(map(bool, lanes)) / len(lanes):.0%}"
 
 
 def _escape_panel(axes: Axes, result: Result, lane: int, views: Views, colour: str) -> None:

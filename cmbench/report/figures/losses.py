@@ -23,7 +23,7 @@ def losses(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     return figure, LOSS_KEY
 
 
-LOSS_KEY = "Lines: mean loss over starts; bands: ± one standard deviation."
+LOSS_KEY = "Lines: mean loss over all starts; bands: from the lower to the upper quartile."
 
 
 def draw_losses(axes: Axes, results: Sequence[Result]) -> dict[str, Any]:
@@ -31,13 +31,15 @@ def draw_losses(axes: Axes, results: Sequence[Result]) -> dict[str, Any]:
     look = styles(results)
     handles = {}
     for result in results:
-        step, mean, std = (np.array(result.curves[key], dtype=float) for key in ("step", "loss_mean", "loss_std"))
+        step, mean, low, high = (
+            np.array(result.curves[key], dtype=float) for key in ("step", "loss_mean", "loss_q25", "loss_q75")
+        )
         style = look[optimizer_of(result).label]
         (line,) = axes.plot(
             step, mean, color=style.colour, linestyle=style.dashes, linewidth=1.5 * style.weight,
             marker=style.marker, markersize=5 * style.weight, markevery=max(1, len(step) // 8),
         )  # fmt: skip
-        axes.fill_between(step, mean - std, mean + std, color=style.colour, alpha=0.08, linewidth=0)
+        axes.fill_between(step, low, high, color=style.colour, alpha=0.08, linewidth=0)
         handles[optimizer_text(optimizer_of(result))] = line
     schedule = results[0].settings.get("schedule") or {}
     for milestone in schedule.get("milestones", ()):

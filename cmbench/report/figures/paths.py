@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.experiments.result import Result
 from cmbench.report.captions import optimizer_text
+from cmbench.report.figures.chosen import label_start, name_of, shares
 from cmbench.report.figures.drawing import (
-    Corners,
     Views,
     contours,
     count_paths,
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KEY = "Squares: starts; diamond: global minimum; coloured marks: ends."
+_TOGETHER, _PANELS, _PANELS_EACH = 4, 9, 3
+"""How many starts are drawn in one panel, in panels of their own, and in those where there are several surfaces."""
 
 
 def paths_together(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
-    """All starts and optimizers in one panel (Figure 1)."""
+    """A few starts with every optimizer in one panel (Figure 1)."""
     figure, ((axes,),) = new_figure(1, 1, 6.4, 6)
-    lanes = range(min(count_paths(result) for result in results))
+    lanes = range(min(_TOGETHER, *(count_paths(result) for result in results)))
     legend(figure, _paths(axes, results, views, list(lanes)))
-    return figure, _KEY
+    return figure, f"{_KEY} {shares(results, 'reached_global')}"
 
 
 def paths_by_start(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     """A panel per start with the paths of every optimizer (Figures 13 and 14); a row per surface (Figure 15)."""
     surfaces = list(dict.fromkeys(result.settings["surface"] for result in results))
-    room = 3 if len(surfaces) > 1 else 9
-    starts = min(room, *(count_paths(result) for result in results))
+    starts = min(_PANELS_EACH if len(surfaces) > 1 else _PANELS, *(count_paths(result) for result in results))
     columns = min(3, starts)
     rows_each = -(-starts // columns)
-    figure, panels = new_figure(rows_each * len(surfaces), columns, 3.3, 3.1)
-    shown = list(range(starts))
+    figure, panels = new_figure(rows_each * len(surfaces), columns, 3.3, 3.3)
     handles: dict[str, Any] = {}
     for block, surface in enumerate(surfaces):
         own = [result for result in results if result.settings["surface"] == surface]
@@ -56,30 +56,28 @@ def paths_by_start(results: Sequence[Result], views: Views) -> tuple[Figure, str
             if lane >= starts:
                 axes.axis("off")
                 continue
-            handles |= _paths(axes, own, views, [lane], window(own, shown))
-            axes.set_title(f"{surface}, start {lane + 1}" if len(surfaces) > 1 else f"start {lane + 1}", fontsize=9)
-            if len(surfaces) == 1:
-                axes.label_outer()
+            handles |= _paths(axes, own, views, [lane])
+            name = name_of(own[0], lane)
+            axes.set_title(f"{surface}, {name}" if len(surfaces) > 1 else name, fontsize=9)
+            axes.tick_params(labelsize=7)
     legend(figure, handles)
-    return figure, _KEY
+    return figure, f"Each panel on its own scale. {_KEY} {shares(results, 'reached_global')}"
 
 
 def loss_and_paths(results: Sequence[Result], views: Views) -> tuple[Figure, str]:
     """Losses over the steps, and the paths from the first start (Figures 4 and 16)."""
     figure, ((left, right),) = new_figure(1, 2, 5.4, 4.6)
     handles = draw_losses(left, results)
-    _paths(right, results, views, [0])
-    right.set_title("paths from the first start", fontsize=10)
+    handles |= _paths(right, results, views, [0])
+    right.set_title(f"paths from {name_of(results[0], 0)}", fontsize=10)
     legend(figure, handles)
-    return figure, f"{LOSS_KEY} {_KEY}"
+    return figure, f"{LOSS_KEY} {_KEY} {shares(results, 'reached_global')}"
 
 
-def _paths(
-    axes: Axes, results: Sequence[Result], views: Views, lanes: Sequence[int], corners: Corners | None = None
-) -> dict[str, Any]:
-    """Contours between `corners`, else around the paths, with the paths of some lanes; the handles of a legend."""
+def _paths(axes: Axes, results: Sequence[Result], views: Views, lanes: Sequence[int]) -> dict[str, Any]:
+    """Contours around the paths of some lanes, with the paths; the handles of a legend."""
     view = views(results[0].settings)
-    contours(axes, view, *(corners or window(results, lanes)))
+    contours(axes, view, *window(results, lanes))
     look = styles(results)
     handles: dict[str, Any] = {}
     for result in results:
@@ -87,7 +85,7 @@ def _paths(
             line = draw_path(axes, path(result, lane), look[optimizer_of(result).label])
             handles[optimizer_text(optimizer_of(result))] = line
     for lane in lanes:
-        handles["start"] = mark_start(axes, path(results[0], lane)[0])
-    if (diamond := mark_minimum(axes, view)) is not None:
-        handles["global minimum"] = diamond
-    return handles
+        begin = path(results[0], lane)[0]
+        handles["start"] = mark_start(axes, begin)
+        label_start(axes, results[0], lane, begin)
+    return handles | mark_minimum(axes, view)

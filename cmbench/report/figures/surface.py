@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmbench.report.figures.drawing import View, contours, mark_minimum, new_figure
+from cmbench.report.figures.drawing import View, contours, legend, mark_minimum, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,9 +35,8 @@ def surface_map(view: View, low: Sequence[float], high: Sequence[float], name: s
         flat = View(lambda x: view.function(np.concatenate([x, np.broadcast_to(rest, (*x.shape[:-1], len(rest)))], -1)))
         filled = contours(axes, flat, np.array(low[:2]), np.array(high[:2]))
         figure.colorbar(filled, ax=axes, label="f", format="%.3g")
-        if (diamond := mark_minimum(axes, view)) is not None:
-            diamond.set_label("global minimum")
-            figure.legend(loc="outside upper center", fontsize=9, frameon=False)
+        if handles := mark_minimum(axes, view):
+            legend(figure, handles)
     more = f" in {dim} dimensions" if dim > 2 else ""
     axes.set_title(f"{name}{more}", fontsize=11)
     return figure

@@ -27,7 +27,7 @@ def count_seeds(runs: Sequence[Run], expected: int) -> RunCounts:
 
 def count_starts(run: Run) -> RunCounts:
     """What became of the starts of one landscape run."""
-    expected = len(run.settings.get("start_points") or ()) or run.settings["starts"]
+    expected = len(run.settings.get("start_points") or ()) + run.settings["starts"]
     if run.result is None:
         return RunCounts("starts", 0, expected, missing=expected)
     if run.status == "failed":

@@ -14,7 +14,7 @@ from cmbench.report.verdicts.sentences import with_verdicts
 
 def escape_ratio_tables(group: Group) -> list[Table]:
     """One table: a row per optimizer, the criteria side by side."""
-    by_optimizer = runs_by_optimizer(group)
+    by_optimizer, paper = runs_by_optimizer(group), group.suite.paper
     coefficients = sorted({run.settings["sharpness"] for run in group.runs})
     columns = [escape_ratio(criterion, s) for s in coefficients for criterion in CRITERIA]
     rows = mark_best(fill(by_optimizer, columns, lambda runs: None), columns)
@@ -24,7 +24,7 @@ def escape_ratio_tables(group: Group) -> list[Table]:
         *failures(by_optimizer),
     ]
     settings = group.shared_settings
-    text = landscape_text(settings, group.runs[0].seed)
+    text = landscape_text(settings, group.runs[0].seed, paper.place if paper else None)
     table = make_table(
         group, "escape ratio", text, columns, rows, notes, lead=len(columns), settings=settings
     )  # fmt: skip

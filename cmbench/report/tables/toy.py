@@ -34,7 +34,7 @@ def toy_tables(group: Group) -> list[Table]:
     notes = [*spread_note(rows, "starts"), *paper_notes(group, rows), *failures(by_optimizer), *survivors_note(rows)]
     if surface == "goldstein_price":
         notes += _unreachable(rows)
-    text = landscape_text(group.settings, group.runs[0].seed)
+    text = landscape_text(group.settings, group.runs[0].seed, paper.place if paper else None)
     table = make_table(group, surface_text(group.settings), text, columns, rows, notes, lead=2)
     return [with_verdicts(table, group)]
 

@@ -44,9 +44,9 @@ def training_results():
 
 def landscape_results(folder):
     measured = lanes(loss_final=[1.0] * 4, sharpness=[1.0] * 4, reached_global=[True] * 4)
-    measured |= {"distance_to_minimum": [1.0] * 4, "cancellation": [0.5] * 4}
+    measured |= {"ever_reached": [True] * 4, "distance_to_minimum": [1.0] * 4, "cancellation": [0.5] * 4}
     toy = [result_of(s, lanes=measured) for s in plan_landscapes(suite_file(folder, TOY, "toys"))]
-    escaped = {"escaped_all": [True] * 4, "escaped_nearer": [True] * 4}
+    escaped = {"escaped_all": [True] * 4, "escaped_nearer": [True] * 4, "escaped_reached": [True] * 4}
     escape = [result_of(s, lanes=escaped) for s in plan_landscapes(suite_file(folder, ESCAPE, "escapes"))]
     curves = {"condition_number": [1, 10], "rate": [0.1, 0.5]}
     return [*toy, *escape, *(result_of(s, curves=curves) for s in plan_convergence(load_suite("convergence")))]

@@ -33,10 +33,12 @@ def results_of(name, sets=()):
         paths = starts * np.linspace(1, 0, RECORDS)[:, None]
         lanes = {"loss_final": [0.1 * i] * STARTS, "sharpness": [1.0, 2.0, 3.0], "cancellation": [0.5, 0.5, 0.2]}
         lanes |= {"escaped_all": [i % 2 == 0, False, True], "escaped_nearer": [True] * STARTS}
+        lanes |= {"escaped_reached": [False] * STARTS, "reached_global": [i > 2, False, i > 2]}
         curves = {
             "step": list(range(RECORDS)),
             "loss_mean": [5.0, 4, 3, 2, 1],
-            "loss_std": [1.0] * RECORDS,
+            "loss_q25": [4.0, 3, 2, 1, 0],
+            "loss_q75": [7.0, 6, 5, 4, 3],
             "trajectory": paths.tolist(),
         }
         if getattr(spec.settings, "trace", ()) and "c" in spec.optimizer.name:
@@ -67,8 +69,8 @@ def panels(figure):
         ("figure2", 2),
         ("ackley", 2),
         ("figure5", 3 * 9),
-        ("escape_10d", 2),
-        ("figure7_right", 2),
+        ("escape_10d", 3),
+        ("figure7_right", 3),
         ("figure11", 2 * 3),
         ("figure12", 2 * 6),
         ("figure13", STARTS),
@@ -126,6 +128,30 @@ def test_convergence_is_drawn_as_one_minus_rho():
     (axes,) = panels(draw(results, suite, views))
     assert axes.lines[0].get_ydata() == pytest.approx([0.5, 0.1])
     assert [line.get_linestyle() for line in axes.lines[::2]][:4] == ["-", "--", "-", "--"]
+
+
+def test_a_given_start_is_labelled_and_the_caption_counts_the_starts_that_look_like_it():
+    results, suite = results_of("figure14")
+    reached = {"adam": [False, True, False], "adam_sam": [False] * 3, "adam_cg": [False] * 3}
+    results = [
+        r.model_copy(
+            update={"lanes": r.lanes | {"reached_global": reached.get(r.optimizer.label, [True, False, True])}}
+        )
+        for r in results
+    ]
+    figure = draw(results, suite, views)
+    text = " ".join(figure.get_supxlabel().split())
+    assert "From 2 of 3 starts Adam+CM ends at the global minimum and not Adam, Adam+SAM or Adam+CG" in text
+    assert "(A is one of them); from 1 it is the other way round" in text
+    assert [[t.get_text() for t in axes.texts] for axes in panels(figure)] == [["A"], [], []]
+    assert panels(figure)[0].get_title() == "given start A"
+
+
+def test_bands_of_losses_are_quartiles():
+    results, suite = results_of("levy")
+    axes = panels(draw(results, suite, views))[0]
+    ends = axes.collections[0].get_paths()[0].vertices
+    assert (ends[:, 1].min(), ends[:, 1].max()) == (0.0, 7.0)
 
 
 def test_a_surface_of_many_dimensions_gets_its_losses_alone():
