@@ -120,7 +120,7 @@ def test_grids_that_ship_are_those_of_table_8_or_as_many_trials_for_every_optimi
         assert {label: labels.count(label) for label in labels} == dict.fromkeys(sizes, trials)
     for name in ("cifar10_sgd", "cifar100_sgd"):
         labels = [spec.name for spec in shipped(f"{name}_grid").optimizers]
-        assert {label: labels.count(label) for label in labels} == {"sgd": 12, "sgd_cg": 48, "sgd_cm": 48}
+        assert {label: labels.count(label) for label in labels} == {"sgd": 16, "sgd_cg": 64, "sgd_cm": 64}
 
 
 def test_only_grids_of_suites_that_have_one_ship():

@@ -107,12 +107,25 @@ def _blocks(printed: Sequence[PrintedColumn]) -> list[list[PrintedColumn]]:
         else:
             groups.append([column])
     blocks: list[list[PrintedColumn]] = []
-    for group in groups:
+    for group in (part for wide in groups for part in _parts(first, wide)):
         if blocks and sum(map(_width, [first, *blocks[-1], *group])) <= _WIDTH:
             blocks[-1] += group
         else:
             blocks.append(list(group))
     return [[first, *block] for block in blocks] or [[first]]
+
+
+def _parts(first: PrintedColumn, group: list[PrintedColumn]) -> list[list[PrintedColumn]]:
+    """Columns that belong together; where they are too wide for a page, only the paper's stay with their neighbours."""
+    if sum(map(_width, [first, *group])) <= _WIDTH:
+        return [group]
+    parts: list[list[PrintedColumn]] = []
+    for column in group:
+        if column.header == "paper" and parts:
+            parts[-1].append(column)
+        else:
+            parts.append([column])
+    return parts
 
 
 def _width(column: PrintedColumn) -> int:

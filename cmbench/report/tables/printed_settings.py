@@ -107,21 +107,17 @@ def _best(number: int) -> Table:
         for name in names:
             wanted = published[name].get(optimizer, {})
             own = {o.name: o.hyperparameters for o in _suite(name).optimizers}.get(optimizer)
-            here = {key: own.get(key) for key in wanted} if own else {}
-            same = all(_plain(here.get(key)) == _plain(value) for key, value in wanted.items())
-            texts.append(_setting(here) if own and same else f"{_setting(here)} (paper: {_setting(wanted)})")
+            here = _setting({key: own.get(key) for key in wanted}) if own else "not in the suite"
+            there = _setting(wanted)
+            texts.append(here if here == there else f"{here} (paper: {there})")
         rows[REGISTRY[optimizer].title] = texts
     note = "{learning rate, β₁, β₂, C, λ, ρ} as far as the paper gives them; the paper's own where a suite departs"
     return _table(number, "best settings, which the suites have", names, rows, note)
 
 
 def _setting(values: Mapping[str, Any]) -> str:
-    flat = [part for value in values.values() for part in (value if isinstance(value, tuple) else (value,))]
+    flat = [part for value in values.values() for part in (value if isinstance(value, (tuple, list)) else (value,))]
     return f"{{{', '.join(map(value_text, flat))}}}"
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 PRINTED_SETTINGS: Mapping[int, Callable[[int], Table]] = {
