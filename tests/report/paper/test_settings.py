@@ -51,7 +51,8 @@ def test_every_table_of_settings_is_there(number):
     (table,) = report.place_tables("table", number, []).tables
     assert table.title == f"Table {number}"
     texts = [note for row in table.rows for cell in row.cells for note in cell.notes]
-    assert texts and "—" not in texts
+    assert texts
+    assert "—" not in texts
     assert [text for text in texts if "paper" in text] == (
         ["not in the suite (paper: {0.1, 0.9, 0.999, 20, 0.99, 0.05})"] if number == 11 else []
     )
