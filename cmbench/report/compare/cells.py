@@ -223,7 +223,8 @@ def _plain(value: object) -> object:
 
 def _time(base: Group, new: Group) -> Ratio | None:
     """The ratio of wall times by seed, where both sides ran on the same kind of machine with the same torch."""
-    if not base.machine or base.machine != new.machine or _differences(base, new):
+    known = bool(base.machine) and None not in base.machine.values()
+    if not known or base.machine != new.machine or _differences(base, new):
         return None
     old, now = (
         {r.seed: math.log(r.wall_seconds) for r in group.runs if r.wall_seconds and r.status == "completed"}
