@@ -173,6 +173,10 @@ def _per_lane(optimizer: OptimizerReference) -> OptimizerReference:
     return optimizer.model_copy(update={"hyperparameters": optimizer.hyperparameters | {"scope": "lane"}})
 
 
+RATES_VERSION = "v2"
+"""Counts the changes to what rates on quadratics are; it enters the identity of their runs."""
+
+
 def plan_convergence(suite: ResolvedSuite[ConvergenceSuite]) -> list[RunSpec[ConvergenceSettings]]:
     """One run per capacity and momentum of a convergence suite."""
     reference, _ = _references(suite)
@@ -183,6 +187,7 @@ def plan_convergence(suite: ResolvedSuite[ConvergenceSuite]) -> list[RunSpec[Con
             optimizer=None,
             seed=0,
             settings=narrow(suite.settings, ConvergenceSettings, capacity=capacity, beta=beta),
+            data=RATES_VERSION,
         )
         for capacity in suite.settings.capacity
         for beta in suite.settings.beta

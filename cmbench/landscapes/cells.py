@@ -222,7 +222,8 @@ def _at_global_minimum(surface: Surface, function: Callable[[Tensor], Tensor], x
         raise ValueError(f"{surface.name}: no known global minimum")
     nearest = _nearest(surface, x)
     lowest = function(torch.tensor(surface.global_minimum(x.shape[-1])).to(x).expand_as(x))
-    return (function(nearest) <= lowest + 1e-9) & ((x - nearest).norm(dim=-1) < REACH)
+    close: Tensor = (x - nearest).norm(dim=-1) < REACH
+    return close & (function(nearest) <= lowest + 1e-9)
 
 
 def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -> Measurement:

@@ -12,7 +12,8 @@ from cmbench.report.table import Cell, Column
 
 def title_of(run: Run) -> str:
     """`C=5, β=0.9`, or `C=5, β optimised`."""
-    return ConvergenceSettings.model_validate(run.settings).title
+    names = ConvergenceSettings.model_fields
+    return ConvergenceSettings.model_validate({n: value for n, value in run.settings.items() if n in names}).title
 
 
 def rates_of(run: Run) -> dict[float, float]:

@@ -37,9 +37,9 @@ def convergence_tables(group: Group) -> list[Table]:
 def _accuracy(runs: Sequence[Run]) -> list[str]:
     """How the computed rates agree with simulated runs and with the known optimum."""
     notes = []
-    errors = [result.metrics.get("simulation_error") for result in completed(runs)]
-    if known := [error for error in errors if error is not None]:
-        largest = max(known)
+    if (largest := _largest(runs, "grid_error")) is not None:
+        notes.append(f"ρ holds for every curvature; the eigenvalues at 600 of them agree within {largest:.0e}")
+    if (largest := _largest(runs, "simulation_error")) is not None:
         notes.append(f"the fitted decay of simulated SGD+CM runs (FIFO buffer) is within {largest:.2%} of ρ everywhere")
     for run in runs:
         rates = rates_of(run)
@@ -47,6 +47,11 @@ def _accuracy(runs: Sequence[Run]) -> list[str]:
             gap = max(abs(rate - heavy_ball(kappa)) for kappa, rate in rates.items())
             notes.append(f"classical momentum with α and β optimised is within {gap:.1e} of the known optimum")
     return notes
+
+
+def _largest(runs: Sequence[Run], metric: str) -> float | None:
+    values = [result.metrics.get(metric) for result in completed(runs)]
+    return max((value for value in values if value is not None), default=None)
 
 
 def _comparison(runs: Sequence[Run]) -> list[str]:
@@ -57,6 +62,7 @@ def _comparison(runs: Sequence[Run]) -> list[str]:
         slow = any(rate >= 1 for run in with_memory for rate in rates_of(run).values())
         verdict = "This does NOT come out" if slow else "This comes out: ρ < 1 everywhere"
         notes.append(f"Figure 3 of the paper: critical momenta converge for a wide range of κ. {verdict}.")
+        notes.append("The paper says no more: that they converge faster than classical momentum is not claimed.")
     classical = {run.settings["beta"]: rates_of(run) for run in runs if not run.settings["capacity"]}
     for run in with_memory:
         rates, other = rates_of(run), classical.get(run.settings["beta"], {})
