@@ -108,19 +108,26 @@ def test_a_suite_or_an_optimizer_without_a_grid_cannot_be_searched(file):
         load_grid("levy")
 
 
-def test_grids_that_ship_are_those_of_table_8_or_as_many_trials_for_every_optimizer():
+def test_grids_that_ship_are_those_of_tables_8_and_12_or_as_many_trials_for_every_optimizer():
     pairs = [[b1, b2] for b1 in (0.9, 0.99, 0.999) for b2 in (0.99, 0.999, 0.9999)]
     sizes = {"adam": 36, "adam_cg": 144, "adam_sam": 108, "adam_cm": 144, "adam_sam_cm": 432}
     for name in ("ptb", "cifar10", "cifar100", "imagenet"):
         assert yaml.parse(load_suite(name).as_yaml(), name)["grid"]["betas"] == pairs
         grid = shipped(f"{name}_grid")
         assert {n: sum(spec.name == n for spec in grid.optimizers) for n in sizes} == sizes
+    for name in (name for name in builtin_suites() if name.startswith("figure10_")):
+        assert {spec.name for spec in load_suite(name).optimizers} == {"adam_cm"}
+        assert len(shipped(f"{name}_grid").optimizers) == sizes["adam_cm"]
+    for name in ("tinyimagenet_online", "five_datasets_online"):
+        grid = yaml.parse(load_suite(name).as_yaml(), name)["grid"]
+        assert grid == {"lr": [1e-2, 1e-3, 1e-4, 1e-5], "betas": [pair for pair in pairs if pair[0] < 0.999]}
     for name, trials in (("digits", 12), ("pydoc", 10), ("fashion_mnist", 12)):
         labels = [split_label(spec.label)[0] for spec in shipped(f"{name}_grid").optimizers]
         assert {label: labels.count(label) for label in labels} == dict.fromkeys(sizes, trials)
     for name in ("cifar10_sgd", "cifar100_sgd"):
         labels = [spec.name for spec in shipped(f"{name}_grid").optimizers]
         assert {label: labels.count(label) for label in labels} == {"sgd": 16, "sgd_cg": 64, "sgd_cm": 64}
+        assert 0 in load_suite(name).settings.grid["momentum"]  # Eq. 10 as it is printed
 
 
 def test_only_grids_of_suites_that_have_one_ship():
