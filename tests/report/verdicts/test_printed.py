@@ -31,5 +31,5 @@ def test_means_without_spreads_have_an_order_and_no_verdict():
 
 
 def test_a_place_without_numbers_or_a_claim_of_equality_is_not_judged():
-    assert printed("figure6/cm-escapes").verdict == "no numbers"
+    assert printed("figure6/cm-reaches").verdict == "no numbers"
     assert printed("table3/cifar10/same-accuracy").verdict == "no numbers"
