@@ -44,8 +44,8 @@ def _figure1(number: int, where: str) -> tuple[Claim, ...]:
 def _sensitivity(number: int, decay: str) -> Claim:
     """What Figures 17 and 18 show, each with its decay, over the three coefficients together."""
     return _figure(
-        number, "cm-over-cg", f"over s = 5, 10 and 100, with {decay} and C = 5, 10 and 20, Adam+CM ends in the flat basin "
-        "more often than Adam+CG with the same C", "escaped_all", "higher", _CM_OVER_CG, matched="capacity",
+        number, "cm-over-cg", f"over s = 5, 10 and 100, with {decay} and C = 5, 10 and 20, Adam+CM ends in the flat "
+        "basin more often than Adam+CG with the same C", "escaped_all", "higher", _CM_OVER_CG, matched="capacity",
         coefficients=(5, 10, 100), pooled=True,
     )  # fmt: skip
 
