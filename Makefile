@@ -6,7 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 suites_of = $(patsubst suites/%.yaml,--suite %,$(shell grep -l '^kind: $(1)$$' suites/*.yaml))
 LANDSCAPES := toy escape-ratio convergence
 
-.PHONY: help demo landscapes $(LANDSCAPES) test test-all lint types docs clean
+.PHONY: help demo landscapes $(LANDSCAPES) claims test test-all lint types docs clean
 
 ## help: print this list
 help:
@@ -22,6 +22,10 @@ landscapes: .venv/installed
 
 $(LANDSCAPES):
 	@$(BIN)/cmbench $@ $(call suites_of,$@) --plot figures --quiet
+
+## claims: what comes out of the paper on analytic surfaces, into README.md and docs/paper.md
+claims: landscapes
+	$(BIN)/cmbench report --claims --json | $(BIN)/python docs/claims.py
 
 ## test: install what the tests need, run those that cover every module, in a few minutes
 test: .venv/installed-dev

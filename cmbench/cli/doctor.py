@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cmbench.cli.options import DataDir, Device, Json, Set
 
+Document = Annotated[
+    Literal["result", "claims", "baseline"],
+    typer.Argument(metavar="[DOCUMENT]", help="What --schema is of: result, claims (report --claims), baseline."),
+]
+
 
 def doctor(
+    document: Document = "result",
     suite: Annotated[
         str | None,
         typer.Option("--suite", metavar="NAME|FILE", help="Kill a training of this suite and prove that it resumes."),
@@ -24,15 +30,12 @@ def doctor(
     set_: Set = None,
     device: Device = None,
     data_dir: DataDir = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Only print the JSON Schema of a result file.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Only print the JSON Schema of DOCUMENT.")] = False,
     json: Json = False,
 ) -> None:
     """Say what this machine offers; with --suite, prove that a killed training resumes bit for bit."""
     if schema:
-        from cmbench.experiments.result import Result
-
-        document = Result.model_json_schema(by_alias=True)
-        print(json_module.dumps(document, indent=1, ensure_ascii=False))
+        print(json_module.dumps(_schema(document), indent=1, ensure_ascii=False))
         return
     from cmbench.errors import UserError
     from cmbench.experiments.environment import compiler, environment, pick_device
@@ -64,6 +67,20 @@ def doctor(
             print(f"DIFFERENT in {', '.join(proof.differences)}" if proof.differences else same)
     if proof and proof.differences:
         raise typer.Exit(3)
+
+
+def _schema(document: str) -> dict[str, Any]:
+    """The JSON Schema of a document that cmbench writes."""
+    from pydantic import BaseModel
+
+    model: type[BaseModel]
+    if document == "claims":
+        from cmbench.report.formats.claims_json import ClaimsDocument as model
+    elif document == "baseline":
+        from cmbench.report.compare.sides import Side as model
+    else:
+        from cmbench.experiments.result import Result as model
+    return model.model_json_schema(by_alias=True, mode="serialization" if document == "baseline" else "validation")
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -26,6 +26,17 @@ def test_results_follow_the_published_schema(cmbench):
         assert list(jsonschema.Draft202012Validator(schema).iter_errors(broken))
 
 
+def test_verdicts_and_baselines_follow_theirs(cmbench):
+    cmbench("toy", "--suite", "table1", "--steps", "20", "--quiet")
+    cmbench("compare", "--save", "baseline.json")
+    claims = json.loads(cmbench("report", "--claims", "--format", "json").stdout)
+    baseline = json.loads((cmbench.folder / "baseline.json").read_text())
+    for name, document, part in (("claims", claims, "claims"), ("baseline", baseline, "groups")):
+        schema = json.loads(cmbench("doctor", "--schema", name).stdout)
+        jsonschema.validate(document, schema)
+        assert list(jsonschema.Draft202012Validator(schema).iter_errors(document | {part: [{"id": 1}]}))
+
+
 @pytest.mark.long
 def test_it_kills_a_training_and_proves_that_it_resumes(cmbench):
     found = json.loads(cmbench("doctor", "--suite", "digits", "--opt", "adam_sam_cm", "--steps", "40", "--json").stdout)

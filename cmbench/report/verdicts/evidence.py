@@ -67,11 +67,16 @@ def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
     Only runs with the settings that the suite's file has are heard, but for the number of starts and the seed, with
     the hyperparameters that it gives its optimizers.
     """
-    suite = shipped(claim.suite)
-    if suite is None:
-        raise ValueError(f"claim {claim.id}: no suite '{claim.suite}'")
-    own = [r for r in results if r.suite.name == claim.suite and r.kind == suite.settings.kind]
-    specs = [spec for spec in plan_of(suite, own) if claim.surface in (None, getattr(spec.settings, "surface", None))]
+    specs: list[RunSpec] = []
+    own: list[Result] = []
+    for name in dict.fromkeys([claim.suite, *(of.suite for group in claim.order for of in group if of.suite)]):
+        suite = shipped(name)
+        if suite is None:
+            raise ValueError(f"claim {claim.id}: no suite '{name}'")
+        here = [r for r in results if r.suite.name == name and r.kind == suite.settings.kind]
+        plan = plan_of(suite, here)
+        own += here
+        specs += [spec for spec in plan if claim.surface in (None, getattr(spec.settings, "surface", None))]
     variants: dict[str, list[Result]] = {}
     for result in own:
         variants.setdefault(_variant(result), []).append(result)
@@ -87,18 +92,22 @@ def _variant(result: Result) -> str:
 
 def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result]) -> Evidence:
     landscape = bool(specs) and _is_landscape(specs[0].kind)
+    if results and not landscape:
+        data = results[0].settings.get("data")
+        specs = [spec for spec in specs if spec.data in (data, "", None)]
     by_setting: dict[str, list[Result]] = {}
     for result in results:
         by_setting.setdefault(_key(result.optimizer, result.settings, landscape), []).append(result)
     reference = _reference(claim, specs, by_setting) if claim.metric == "speed_up" else {}
 
     def rows_of(group: Sequence[Of]) -> tuple[RowEvidence, ...]:
-        meant = [
-            s for of in group for s in specs if s.optimizer and of.means(s.optimizer.name, s.optimizer.hyperparameters)
-        ]
-        by_label: dict[str, list[RunSpec]] = {}
-        for spec in meant:
-            by_label.setdefault(spec.label, []).append(spec)
+        by_label: dict[tuple[str, str], list[RunSpec]] = {}
+        for of in group:
+            for spec in specs:
+                optimizer = spec.chosen_optimizer
+                here = spec.suite.name == (of.suite or claim.suite)
+                if here and of.means(optimizer.name, optimizer.hyperparameters):
+                    by_label.setdefault((spec.suite.name, spec.label), []).append(spec)
         read = _landscape_row if landscape else _training_row
         return tuple(read(claim, own, by_setting, reference) for own in by_label.values())
 
@@ -111,9 +120,9 @@ def _training_row(
     claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], reference: Mapping[int, Result]
 ) -> RowEvidence:
     """One measure; the seeds of the suite's file are wanted, others are welcome."""
-    optimizer = specs[0].chosen_optimizer
+    optimizer, suite = specs[0].chosen_optimizer, specs[0].suite.name
     results = {r.seed: r for r in by_setting.get(_key(optimizer, specs[0].settings_document(), False), [])}
-    title = optimizer_text(optimizer)
+    title = optimizer_text(optimizer) + (f" ({suite})" if claim.across_suites else "")
     values: dict[int, Value] = {}
     for seed, result in sorted(results.items()):
         if result.status == "completed" and (value := _training_value(claim, result, reference.get(seed))) is not None:

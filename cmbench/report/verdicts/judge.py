@@ -81,7 +81,8 @@ def judge(results: Sequence[Result], claims: Iterable[Claim] = CLAIMS) -> list[V
 def _verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
     suite = shipped(claim.suite)
     kind = suite.settings.kind if suite else "train"
-    blank = Verdict(claim, "not run", as_printed(claim), f"cmbench {kind} --suite {claim.suite}")
+    what = claim.place.name if claim.across_suites else claim.suite
+    blank = Verdict(claim, "not run", as_printed(claim), f"cmbench {kind} --suite {what}")
     if claim.relation == "below":
         return _bounded(claim, blank, results)
     evidence = evidence_for(claim, results)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from cmbench import report
 from cmbench.experiments.plan import plan_convergence, plan_landscapes, plan_training
-from cmbench.experiments.suite import load_suite
+from cmbench.experiments.suite import load_suite, suites_of
 from cmbench.report.paper.claims import CLAIMS
 from cmbench.report.runs.plan import plan_of
 from cmbench.report.verdicts.judge import judge
@@ -78,6 +78,24 @@ def test_other_settings_are_not_held_against_the_paper(sets):
     found = verdict_on("table2/cifar10/cm-over-baselines", trainings("cifar10", CIFAR, sets=sets))
     assert found.verdict == ("not run" if "epochs" in sets[0] else "incomplete")
     assert found.command == "cmbench train --suite cifar10"
+
+
+def test_a_claim_may_compare_runs_of_several_suites():
+    results = [
+        result
+        for size, accuracy in ((32, 93.0), (64, 94.0), (128, 93.2), (256, 92.0))
+        for result in trainings(f"figure10_cifar10_b{size}", {"adam_cm": accuracy})
+    ]
+    found = verdict_on("figure10/cifar10/batch-64-best", results)
+    assert (found.verdict, found.n, len(found.pairs)) == ("inconclusive", 5, 3)  # every difference is the same
+    for result in results[:5]:
+        result.metrics["val_accuracy_best"] += 0.01 * result.seed
+    assert {pair.worse for pair in verdict_on("figure10/cifar10/batch-64-best", results).pairs} == {
+        f"Adam+CM (figure10_cifar10_b{size})" for size in (32, 128, 256)
+    }
+    lacking = verdict_on("figure10/cifar10/batch-64-best", results[:-1])
+    assert lacking.missing == ("1 of 5 seeds missing: Adam+CM (figure10_cifar10_b256)",)
+    assert lacking.command == "cmbench train --suite figure10"
 
 
 def speed_up_results(epochs_to_best):
@@ -252,10 +270,12 @@ def test_claims_stand_on_suites_rows_and_places_that_exist():
     for claim in CLAIMS:
         suite = load_suite(claim.suite)
         specs = plan_of(suite, [])
+        assert claim.across_suites <= (set(suites_of(claim.place.name)) > {claim.suite})
         surfaces = {getattr(spec.settings, "surface", None) for spec in specs}
         assert claim.surface is None or claim.surface in surfaces
         coefficients = {getattr(spec.settings, "sharpness", None) for spec in specs}
         assert set(claim.coefficients) <= coefficients
         for of in (of for group in claim.order for of in group):
-            assert any(of.means(o.name, o.hyperparameters) for o in suite.optimizers), (claim.id, of)
+            optimizers = load_suite(of.suite or claim.suite).optimizers
+            assert any(of.means(o.name, o.hyperparameters) for o in optimizers), (claim.id, of)
         assert (claim.margin is None and claim.relative_margin is None) == (claim.relation in ("lower", "higher"))

@@ -26,10 +26,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Of:
-    """The rows of an optimizer, by its registry name, with these hyperparameters."""
+    """The rows of an optimizer, by its registry name, with these hyperparameters; of `suite`, if not the claim's."""
 
     optimizer: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    suite: str | None = None
 
     def means(self, optimizer: str, hyperparameters: Mapping[str, Any]) -> bool:
         """Whether an optimizer is one of these."""
@@ -76,3 +77,8 @@ class Claim:
     def id(self) -> str:
         """`table2/cifar10/cm-best`, `figure6/cm-escapes`."""
         return "/".join(part for part in (self.place.name, self.column or self.surface, self.name) if part)
+
+    @property
+    def across_suites(self) -> bool:
+        """Whether it compares runs of several suites."""
+        return any(of.suite for group in self.order for of in group)

@@ -71,12 +71,16 @@ _SIZES = tuple(Of("adam_cm", {"capacity": capacity}) for capacity in (20, 10, 5,
 def _by_dataset(column: str, title: str) -> tuple[Claim, ...]:
     """What Figures 9, 10 and 19 show on CIFAR-10 and CIFAR-100 alike."""
     best, *others = (_SIZES[2], _SIZES[0], _SIZES[1], _SIZES[3])
+    batch = {size: Of("adam_cm", suite=f"figure10_{column}_b{size}") for size in (32, 64, 128, 256)}
     return (
         _figure(9, "larger-flatter", f"on {title}, the larger Adam+CM's buffer, the lower the sharpness at the end",
                 f"figure9_{column}", "top_eigenvalue@end", "lower", tuple((size,) for size in _SIZES), column=column),
         _figure(10, "capacity-5-best", f"on {title}, Adam+CM is most accurate with C = 5 (here with Figure 9's "
                 "settings for every size)", f"figure9_{column}",
                 "val_accuracy_best", "higher", ((best,), tuple(others)), column=column),
+        _figure(10, "batch-64-best", f"on {title}, Adam+CM is most accurate with batches of 64 (here with Table 10's "
+                "settings for every size)", f"figure10_{column}_b64", "val_accuracy_best", "higher",
+                ((batch[64],), (batch[32], batch[128], batch[256])), column=column),
         _figure(19, "cm-flatter", f"on {title}, Adam+CM ends at a lower m-sharpness than the others",
                 f"figure19_{column}", "m_sharpness@end", "lower", ((_CM,), (_ADAM, _SAM, _CG)), column=column),
     )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Writes what comes out of the paper into README.md and docs/paper.md, from the verdicts on stored results.
+
+    cmbench report --claims --json | python docs/claims.py [--check]
+
+README.md gets a line for each place, by verdict; docs/paper.md a line for each claim that was run, with its numbers.
+Both stand between the comments `<!-- claims -->` and `<!-- end of claims -->`. With `--check` nothing is written, and
+exit code 1 says that README.md would change.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+VERDICTS = ("reproduced", "contradicted", "inconclusive")
+
+
+def main() -> int:
+    claims = [claim for claim in json.load(sys.stdin)["claims"] if claim["verdict"] in VERDICTS]
+    readme, page = ROOT / "README.md", ROOT / "docs" / "paper.md"
+    if "--check" in sys.argv:
+        return replaced(readme, by_place(claims)) != readme.read_text()
+    readme.write_text(replaced(readme, by_place(claims)))
+    page.write_text(replaced(page, one_by_one(claims)))
+    return 0
+
+
+def replaced(file: Path, text: str) -> str:
+    """The file's text with `text` between the comments."""
+    before, _, rest = file.read_text().partition(BEGIN)
+    return f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}"
+
+
+def by_place(claims: list[dict[str, Any]]) -> str:
+    """A table with a row for each place and a column for each verdict."""
+    cells: dict[str, dict[str, list[str]]] = {}
+    for claim in claims:
+        cells.setdefault(claim["place"], {}).setdefault(claim["verdict"], []).append(text(claim))
+    rows = [
+        f"| {place} | {' | '.join('; '.join(own.get(verdict, [])) for verdict in VERDICTS)} |"
+        for place, own in cells.items()
+    ]
+    return "\n".join(["| | comes out | the contrary does | open |", "|---|---|---|---|", *rows])
+
+
+def one_by_one(claims: list[dict[str, Any]]) -> str:
+    """A table with a row for each claim: the comparison that says least for it, and the verdict."""
+    rows = []
+    for claim in claims:
+        numbers = f"{claim['n']} {claim['unit']}"
+        if claim["pairs"]:
+            weakest = max(claim["pairs"], key=lambda pair: 2.0 if pair["p"] is None else pair["p"])
+            at = f" at {weakest['measure']}" if weakest["measure"] else ""
+            interval = "" if weakest["interval"] is None else " [{:+.3g}, {:+.3g}]".format(*weakest["interval"])
+            effect = f"{weakest['better']} − {weakest['worse']}{at}: {weakest['effect']:+.3g}{interval}"
+            numbers = f"{effect.replace(': -', ': −').replace('[-', '[−').replace(', -', ', −')}, {numbers}"
+        needed = f"; {claim['needed']:,} would settle it" if claim["needed"] else ""
+        rows.append(f"| {claim['place']} | {text(claim)} | {numbers} | {claim['verdict']}{needed} |")
+    return "\n".join(["| place | claim | the weakest comparison | verdict |", "|---|---|---|---|", *rows])
+
+
+def text(claim: dict[str, Any]) -> str:
+    """The claim in words, with the surface where its place has several."""
+    middle = claim["id"].split("/")[1:-1]
+    where = {"levy": "on Levy, ", "goldstein_price": "on Goldstein-Price, "}.get(middle[0] if middle else "", "")
+    return claim["text"] if claim["text"].startswith("on ") else f"{where}{claim['text']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
