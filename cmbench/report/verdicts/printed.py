@@ -53,11 +53,12 @@ def as_printed(claim: Claim) -> AsPrinted:
 
 def _values(claim: Claim, of: Of) -> Sequence[PaperValue]:
     table = claim.place.number if claim.place.kind == "table" else claim.printed_in
+    column = claim.column or claim.surface
     return [
         value
         for value in VALUES
         if value.table == table
-        and value.column in (claim.column, claim.surface)
+        and column in (None, value.column)
         and (value.optimizer, value.metric) == (of.optimizer, claim.metric)
         and all(value.hyperparameters.get(k, v) == v for k, v in of.hyperparameters.items())
     ]

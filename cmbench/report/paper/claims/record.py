@@ -75,7 +75,7 @@ class Claim:
 
     @property
     def id(self) -> str:
-        """`table2/cifar10/cm-best`, `figure6/cm-escapes`."""
+        """`table2/cifar10/cm-best`, `figure6/cm-reaches`."""
         return "/".join(part for part in (self.place.name, self.column or self.surface, self.name) if part)
 
     @property
