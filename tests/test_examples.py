@@ -143,4 +143,6 @@ def test_the_gate_passes_what_is_as_it_was_and_fails_a_regression(environment, t
     code, printed = gate.run("pull_request", second, SHORTER=f"{SHORT} --set optimizers.adam.lr=1e-6")
     assert code == 1, printed
     assert "regressed" in (second / "summary.md").read_text()
-    assert any(not case.is_passed for suite in JUnitXml.fromfile(str(second / gate.artifact("junit"))) for case in suite)
+    assert any(
+        not case.is_passed for suite in JUnitXml.fromfile(str(second / gate.artifact("junit"))) for case in suite
+    )
