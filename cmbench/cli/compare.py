@@ -20,7 +20,7 @@ New = Annotated[
     Path | None, typer.Argument(metavar="[NEW]", help="The results to judge: a folder or a file. [default: results]")
 ]
 Suite = Annotated[
-    list[str] | None, typer.Option("--suite", metavar="NAME", help="Only this suite. Repeatable. [default: all]")
+    list[str] | None, typer.Option("--suite", metavar="NAME|FILE", help="Only this suite. Repeatable. [default: all]")
 ]
 Tolerance = Annotated[
     list[str] | None,

@@ -74,11 +74,11 @@ def report(
         tables += report.tables(found)
         missing += found.missing
         if suite:
-            missing += report.missing_in(tables)
+            missing += report.missing_in(tables, out)
     if table or figure:
         every = report.load_results(out)
-        places = [report.place_tables("table", number, every) for number in table or ()]
-        places += [report.place_tables("figure", number, every) for number in figure or ()]
+        places = [report.place_tables("table", number, every, out) for number in table or ()]
+        places += [report.place_tables("figure", number, every, out) for number in figure or ()]
         tables += [each for place in places for each in place.tables]
         missing += [line for place in places for line in place.missing]
     if tables:
@@ -97,7 +97,8 @@ def _judge(
     from cmbench.errors import MissingResults
     from cmbench.report.verdicts import select
 
-    every = report.judge(report.load_results(out))
+    results = report.load_results(out)
+    every = report.judge(results, out=out)
     wanted = select.required(every, require)
     shown = select.chosen(every, suites=suites, tables=tables, figures=figures)
     selected = bool(suites or tables or figures)
@@ -109,5 +110,5 @@ def _judge(
         print(f"cmbench: --require: {verdict.claim.id}: {verdict.verdict}", file=sys.stderr)
     if unmet:
         raise typer.Exit(1)
-    if selected and (lines := select.missing(shown)):
+    if lines := select.missing(shown) if selected else results.missing:
         raise MissingResults("\n".join(lines))

@@ -12,7 +12,7 @@ from cmbench.experiments.files import folder_name
 from cmbench.experiments.grid import shipped, suite_of_grid
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore
-from cmbench.experiments.suite import ResolvedSuite, builtin_suites, is_file_name, load_suite
+from cmbench.experiments.suite import ResolvedSuite, builtin_suites, is_file_name, load_suite, named
 from cmbench.report.runs.same_settings import flat
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Results(Sequence[Result]):
 
 
 def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) -> Results:
-    """Reads the results below the folder `out`: all of them, or those of the `suites` given by name or file.
+    """Reads the results below the folder `out`: all of them, or those of the `suites` given by name, place or file.
 
     Raises `UserError` naming a file that holds no result, or a suite file that cannot be used. A suite of which there
     is no result is no error: `missing` says what would produce it.
@@ -69,10 +69,10 @@ def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) 
     names = [suites] if isinstance(suites, str) else suites
     if not names:
         found = tuple(result for _, result in store.results())
-        missing = [] if found else [f"{out}: no results; for some: cmbench train --suite digits{_out(out)}"]
+        missing = [] if found else [f"{out}: no results; for some: cmbench train --suite digits{out_option(out)}"]
         return Results(found, (), tuple(missing))
     results, given, missing = [], [], []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(each for given_name in names for each in _meant(given_name, out)):
         suite = load_suite(name) if is_file_name(name) else shipped(name)
         stem = suite.name if suite else name
         own = [result for _, result in store.results(stem) if result.suite.name == stem]
@@ -90,16 +90,22 @@ def _what_is_missing(out: Path, name: str, stem: str, suite: ResolvedSuite | Non
     if suite:
         grid = suite_of_grid(name) if suite.first_seed else None
         which = f"{grid} --grid" if grid else name
-        command = f"cmbench {suite.settings.kind} --suite {which}{_out(out)}"
+        command = f"cmbench {suite.settings.kind} --suite {which}{out_option(out)}"
         return f"{folder}: no results of suite '{stem}'; to get them: {command}"
     known = {*builtin_suites(), *(path.name for path in out.glob("*") if path.is_dir())}
     hint = suggest(name, sorted(known))
-    command = f"cmbench train --suite {name}.yaml{_out(out)} runs a suite of your own"
+    command = f"cmbench train --suite {name}.yaml{out_option(out)} runs a suite of your own"
     return f"{folder}: no results of suite '{name}': {hint}{command}"
 
 
-def _out(out: Path) -> str:
-    return "" if out == Path("results") else f" --out {out}"
+def _meant(name: str, out: Path) -> list[str]:
+    """The suites of a place in the paper (`table2`), unless there are results of a suite that is called like it."""
+    return [name] if (out / folder_name(name)).is_dir() else named(name)
+
+
+def out_option(out: Path | str) -> str:
+    """What a command needs to write into the folder `out`: ` --out DIR`, or nothing for the default one."""
+    return "" if Path(out) == Path("results") else f" --out {out}"
 
 
 _WHO = ("suite", "kind", "label", "optimizer", "seed", "status", "id")

@@ -31,7 +31,7 @@ _HEADER = ("run", "metric", "base", "new", "difference", "could see", "time", "v
 
 
 def render_changes(cells: Sequence[CellChange], format: Format = "terminal", *, console: Console | None = None) -> str:
-    """`cells` as text that ends with a newline, the most urgent first; cells that are identical are only counted.
+    """`cells` as text that ends with a newline, the most urgent first; identical cells show a time at most.
 
     `json` is `{"schema": "cmbench.compare/1", "cells": [...]}` with every digit. Raises `UserError` for another format.
     """
@@ -64,7 +64,7 @@ def write_junit(cells: Sequence[CellChange], file: Path, failing: Sequence[Chang
         suite = TestSuite(f"cmbench compare {name}")
         for cell in (cell for cell in cells if cell.suite == name):
             case = TestCase(f"{cell.label} {cell.cell} {cell.metric}".replace("  ", " "), classname=cell.suite)
-            text = f"{cell.change}: {' '.join(part for part in _cells(cell)[2:] if part)}"
+            text = f"{cell.change}: {_numbers(cell)}{_notes(cell)}"
             if cell.change in failing:
                 case.result = [Failure(text)]
             elif cell.change == "incomplete":
@@ -76,7 +76,10 @@ def write_junit(cells: Sequence[CellChange], file: Path, failing: Sequence[Chang
 
 
 def _by_urgency(cells: Sequence[CellChange]) -> list[CellChange]:
-    return sorted((cell for cell in cells if cell.change != "identical"), key=lambda cell: CHANGES.index(cell.change))
+    """The cells that are shown; of an optimizer's identical ones the first, if its time can be compared."""
+    first = {cell.title: cell for cell in reversed(cells)}
+    shown = [cell for cell in cells if cell.change != "identical" or (cell.time and first[cell.title] is cell)]
+    return sorted(shown, key=lambda cell: CHANGES.index(cell.change))
 
 
 def _cells(cell: CellChange) -> list[str]:
@@ -90,9 +93,20 @@ def _cells(cell: CellChange) -> list[str]:
         difference += f" {'' if cell.paired else 'other seeds, '}n={cell.comparison.n}"
     time = "" if cell.time is None else f"×{cell.time.value:.2f} [{cell.time.low:.2f}, {cell.time.high:.2f}]"
     visible = "" if cell.visible is None else f"±{cell.visible:.2g}"
-    verdict = " ".join([cell.change, *([f"({'; '.join(cell.notes)})"] if cell.notes else [])])
     means = ["" if mean is None else f"{mean:.4g}".replace("-", "−") for mean in (cell.base, cell.new)]
-    return [cell.title, cell.metric, *means, difference, visible, time, verdict]
+    return [cell.title, cell.metric, *means, difference, visible, time, cell.change + _notes(cell)]
+
+
+def _numbers(cell: CellChange) -> str:
+    """`94.58 → 83.54, −11 [−19.3, −2.79] n=4, could see ±11`."""
+    _, _, base, new, difference, visible, time, _ = _cells(cell)
+    means = base if cell.change == "identical" else " → ".join(text for text in (base, new) if text)
+    parts = [means, difference, f"could see {visible}" if visible else "", f"time {time}" if time else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _notes(cell: CellChange) -> str:
+    return f" ({'; '.join(cell.notes)})" if cell.notes else ""
 
 
 def _terminal(cells: Sequence[CellChange], console: Console | None) -> str:
@@ -105,17 +119,7 @@ def _terminal(cells: Sequence[CellChange], console: Console | None) -> str:
         if cell.change != change:
             change = cell.change
             buffer.print(Text(f"\n{change}", style=_STYLES[change]))
-        title, metric, base, new, difference, visible, time, _ = _cells(cell)
-        means = " → ".join(text for text in (base, new) if text)
-        parts = [
-            f"{metric} {means}",
-            difference,
-            f"could see {visible}" if visible else "",
-            f"time {time}" if time else "",
-        ]
-        line = Text.assemble((title, "bold"), f": {', '.join(part for part in parts if part)}")
-        if cell.notes:
-            line.append(f" ({'; '.join(cell.notes)})", style="dim")
+        line = Text.assemble((cell.title, "bold"), f": {cell.metric} {_numbers(cell)}", (_notes(cell), "dim"))
         buffer.print(Padding(line, (0, 0, 0, 2)))
     buffer.print(Text(f"\n{counts_text(cells)}", style="bold"))
     buffer.print(Text(_EXPLANATION, style="dim"))

@@ -13,6 +13,7 @@ from cmbench.errors import MissingResults, UserError
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.result import Result, Status
 from cmbench.experiments.store import ResultStore, write_atomically
+from cmbench.experiments.suite import is_file_name, named
 from cmbench.experiments.text import canonical
 from cmbench.report.columns.training import JUDGED_BY
 from cmbench.report.table import Direction
@@ -100,14 +101,16 @@ class Side(_Record):
 
 
 def read_side(place: Path, suites: Sequence[str] = ()) -> Side:
-    """What the results folder or baseline file `place` holds, of all suites or of `suites`.
+    """What the results folder or baseline file `place` holds, of all suites or of `suites`, as `--suite` names them.
 
     Raises `UserError` for what is neither, `MissingResults` where there is nothing.
     """
+    meant = {Path(each).stem if is_file_name(each) else each for name in suites for each in named(name)}
+    nothing = MissingResults(" of ".join([f"{place}: no results", *([", ".join(suites)] if suites else [])]))
     if place.is_dir():
-        found = [result for _, result in ResultStore(place).results() if not suites or result.suite.name in suites]
+        found = [result for _, result in ResultStore(place).results() if not meant or result.suite.name in meant]
         if not found:
-            raise MissingResults(" of ".join([f"{place}: no results", *([", ".join(suites)] if suites else [])]))
+            raise nothing
         return Side(name=str(place), groups=tuple(_groups(found)))
     try:
         side = Side.model_validate(json.loads(place.read_text()))
@@ -119,7 +122,9 @@ def read_side(place: Path, suites: Sequence[str] = ()) -> Side:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"{place}: not a baseline file: {where}: {first['msg']}") from None
-    groups = tuple(group for group in side.groups if not suites or group.suite in suites)
+    groups = tuple(group for group in side.groups if not meant or group.suite in meant)
+    if not groups:
+        raise nothing
     return side.model_copy(update={"name": str(place), "groups": groups})
 
 

@@ -54,6 +54,8 @@ def render_claims(verdicts: Sequence[Verdict], format: Format = "terminal", *, c
 
 def _terminal(verdicts: Sequence[Verdict], console: Console | None) -> str:
     from rich.padding import Padding
+    from rich.table import Column as RichColumn
+    from rich.table import Table as RichTable
     from rich.text import Text
 
     buffer, printed = captured(console)
@@ -64,7 +66,8 @@ def _terminal(verdicts: Sequence[Verdict], console: Console | None) -> str:
         if (here := place_text(verdict.claim)) != place:
             place = here
             buffer.print(Text(f"\n{place}", style="bold"))
-        head = Text.assemble((verdict.verdict, _STYLES[verdict.verdict]), f"  {verdict.claim.text}")
+        head = RichTable.grid(RichColumn(min_width=12, no_wrap=True), RichColumn(), padding=(0, 1, 0, 0))
+        head.add_row(Text(verdict.verdict, style=_STYLES[verdict.verdict]), verdict.claim.text)
         buffer.print(Padding(head, (0, 0, 0, 1)))
         for line in (*_found(verdict), f"as printed: {printed_text(verdict.printed)}", verdict.claim.id):
             buffer.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from cmbench.errors import UserError
 from cmbench.experiments.grid import shipped
 from cmbench.experiments.result import Result
 from cmbench.experiments.suite import ResolvedSuite, suites_of
+from cmbench.report.results import out_option
 from cmbench.report.runs.plan import plan_of
 from cmbench.report.table import Cell, Column, Row, Table
 from cmbench.report.tables.build import tables
@@ -47,18 +49,20 @@ class PlaceTables:
     missing: tuple[str, ...]
 
 
-def place_tables(kind: Literal["table", "figure"], number: int, results: Sequence[Result]) -> PlaceTables:
+def place_tables(
+    kind: Literal["table", "figure"], number: int, results: Sequence[Result], out: Path | str = "results"
+) -> PlaceTables:
     """Table or figure `number` of the paper by `results`: a table of the paper as one, a figure's suites one by one.
 
-    Only runs with the settings of the suites' files count in a table. Raises `UserError` for a number that the paper
-    does not have, or a figure that no suite is about.
+    Only runs with the settings of the suites' files count in a table. The commands for what is missing write into the
+    folder `out`. Raises `UserError` for a number that the paper does not have, or a figure that no suite is about.
     """
     if kind == "table" and number in PRINTED_SETTINGS:
         return PlaceTables((PRINTED_SETTINGS[number](number),), ())
     if kind == "table":
         if number not in _MERGED:
             raise UserError(f"--table {number}: accepted: 1 to 14")
-        return _merged(number, _MERGED[number], results)
+        return _merged(number, _MERGED[number], results, out)
     names = suites_of(f"figure{number}")
     if not names:
         raise UserError(f"--figure {number}: no suite is about it; accepted: {', '.join(map(str, _figures()))}")
@@ -69,18 +73,18 @@ def place_tables(kind: Literal["table", "figure"], number: int, results: Sequenc
         if own:
             found += tables(own, suites=[suite])
         if not _complete(planned, own):
-            missing.append(_command(suite))
+            missing.append(_command(suite, out))
     return PlaceTables(tuple(found), tuple(missing))
 
 
-def missing_in(found: Sequence[Table]) -> list[str]:
-    """A line for every table that shows runs as missing, with the command that would fill it."""
+def missing_in(found: Sequence[Table], out: Path | str = "results") -> list[str]:
+    """A line for every table that shows runs as missing, with the command that would fill it, in the folder `out`."""
     lines = []
     for table in found:
         runs = any(row.runs is not None and row.runs.missing for row in table.rows)
         if runs or any("missing" in cell.notes for row in table.rows for cell in row.cells):
             same = " with the same --set" if any(difference.from_suite for difference in table.differs) else ""
-            command = f"cmbench {table.kind} --suite {table.suite}"
+            command = f"cmbench {table.kind} --suite {table.suite}{out_option(out)}"
             lines.append(f"{table.suite}: some results are missing; to get them: {command}{same}")
     return list(dict.fromkeys(lines))
 
@@ -103,11 +107,12 @@ def _complete(planned: Sequence[Any], own: Sequence[Result]) -> bool:
     return bool(planned) and all(spec.id in finished for spec in planned)
 
 
-def _command(suite: ResolvedSuite) -> str:
-    return f"{suite.name}: results are missing; to get them: cmbench {suite.settings.kind} --suite {suite.name}"
+def _command(suite: ResolvedSuite, out: Path | str) -> str:
+    command = f"cmbench {suite.settings.kind} --suite {suite.name}{out_option(out)}"
+    return f"{suite.name}: results are missing; to get them: {command}"
 
 
-def _merged(number: int, what: _Merged, results: Sequence[Result]) -> PlaceTables:
+def _merged(number: int, what: _Merged, results: Sequence[Result], out: Path | str) -> PlaceTables:
     columns: list[Column[Any]] = []
     cells: dict[str, dict[str, Cell]] = {}
     first: dict[str, Row] = {}
@@ -134,7 +139,7 @@ def _merged(number: int, what: _Merged, results: Sequence[Result]) -> PlaceTable
                     cells.setdefault(row.title, {})[key] = _cell(row, row.cells[i])
             notes += [note for note in part.footnotes if note.startswith((f"paper, Table {number}", "speed-up:"))]
         if not _complete(planned, own):
-            missing.append(_command(suite))
+            missing.append(_command(suite, out))
     rows = [
         replace(
             row, cells=tuple(cells[title].get(c.key, Cell(notes=("not in the suite",))) for c in columns), runs=None

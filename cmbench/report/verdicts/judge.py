@@ -6,12 +6,14 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from cmbench.experiments.grid import shipped
 from cmbench.experiments.result import Result
 from cmbench.report.comparison import FEWEST, Comparison, compare, holm
 from cmbench.report.paper.claims import CLAIMS, Claim
+from cmbench.report.results import out_option
 from cmbench.report.verdicts.evidence import Evidence, RowEvidence, Values, evidence_for
 from cmbench.report.verdicts.printed import AsPrinted, as_printed
 from cmbench.report.verdicts.rule import Asserted, decide
@@ -38,9 +40,9 @@ class Pair:
 class Verdict:
     """What comes of a claim here: `verdict`, the comparisons behind it, `p` (the largest of theirs).
 
-    `p_holm` is `p` after Holm's correction over all claims that were run. `needed` is the number of `unit`s that would
-    settle an inconclusive claim; `n` the number compared; `missing` what an incomplete one lacks; `command` what runs
-    or completes it.
+    `p_holm` is `p` after Holm's correction over all claims that were run, `family` of them. `needed` is the number of
+    `unit`s that would settle an inconclusive claim; `n` the number compared; `missing` what an incomplete one lacks;
+    `command` what runs or completes it.
     """
 
     claim: Claim
@@ -50,6 +52,7 @@ class Verdict:
     pairs: tuple[Pair, ...] = ()
     p: float | None = None
     p_holm: float | None = None
+    family: int = 1
     needed: int | None = None
     n: int = 0
     unit: str = "seeds"
@@ -71,18 +74,23 @@ class Verdict:
         return max(self.pairs, key=strength, default=None)
 
 
-def judge(results: Sequence[Result], claims: Iterable[Claim] = CLAIMS) -> list[Verdict]:
-    """A verdict on each of `claims`, with Holm's correction over those of them that were run."""
-    verdicts = [_verdict(claim, results) for claim in claims]
+def judge(results: Sequence[Result], claims: Iterable[Claim] = CLAIMS, out: Path | str = "results") -> list[Verdict]:
+    """A verdict on each of `claims`, with Holm's correction over those of them that were run.
+
+    The commands for what was not run write into the folder `out`.
+    """
+    verdicts = [_verdict(claim, results, out) for claim in claims]
+    run = sum(v.was_run for v in verdicts)
+    verdicts = [replace(v, family=run) for v in verdicts]
     adjusted = iter(holm(v.p for v in verdicts if v.was_run and v.p is not None))
     return [replace(v, p_holm=next(adjusted)) if v.was_run and v.p is not None else v for v in verdicts]
 
 
-def _verdict(claim: Claim, results: Sequence[Result]) -> Verdict:
+def _verdict(claim: Claim, results: Sequence[Result], out: Path | str) -> Verdict:
     suite = shipped(claim.suite)
     kind = suite.settings.kind if suite else "train"
     what = claim.place.name if claim.across_suites else claim.suite
-    blank = Verdict(claim, "not run", as_printed(claim), f"cmbench {kind} --suite {what}")
+    blank = Verdict(claim, "not run", as_printed(claim), f"cmbench {kind} --suite {what}{out_option(out)}")
     if claim.relation == "below":
         return _bounded(claim, blank, results)
     evidence = evidence_for(claim, results)

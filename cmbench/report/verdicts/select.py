@@ -4,20 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from cmbench.errors import UserError, suggest
-from cmbench.report.paper.claims import CLAIMS
+from cmbench.experiments.suite import is_file_name, named, suites_of
+from cmbench.report.paper.claims import CLAIMS, Claim
 from cmbench.report.verdicts.judge import Verdict
 
 
 def chosen(
     verdicts: Sequence[Verdict], *, suites: Sequence[str] = (), tables: Sequence[int] = (), figures: Sequence[int] = ()
 ) -> list[Verdict]:
-    """The verdicts on claims of those places or suites; all of them where none is named."""
-    places = {("table", number) for number in tables} | {("figure", number) for number in figures}
-    if not suites and not places:
+    """The verdicts on claims of those places or suites, suites as `--suite` names them; else all of them.
+
+    Raises `UserError` for a place or suite that no claim is about.
+    """
+    if not (suites or tables or figures):
         return list(verdicts)
-    return [v for v in verdicts if v.claim.suite in suites or tuple(v.claim.place) in places]
+    ids: set[str] = set()
+    for name in suites:
+        meant = {Path(each).stem if is_file_name(each) else each for each in named(name)}
+        known = list(dict.fromkeys(suite for v in verdicts for suite in _suites(v.claim)))
+        about = {v.claim.id for v in verdicts if meant & {*_suites(v.claim)}}
+        if not about:
+            raise _no_claim(f"--suite {name}", suggest(name, known), known)
+        ids |= about
+    for kind, numbers in (("table", tables), ("figure", figures)):
+        known = list(dict.fromkeys(str(v.claim.place.number) for v in verdicts if v.claim.place.kind == kind))
+        for number in numbers:
+            if str(number) not in known:
+                raise _no_claim(f"--{kind} {number}", "", known)
+            ids |= {v.claim.id for v in verdicts if tuple(v.claim.place) == (kind, number)}
+    return [v for v in verdicts if v.claim.id in ids]
+
+
+def _suites(claim: Claim) -> list[str]:
+    return suites_of(claim.place.name) if claim.across_suites else [claim.suite]
+
+
+def _no_claim(option: str, hint: str, known: Sequence[str]) -> UserError:
+    return UserError(f"{option}: no claim is about it: {hint}accepted: {', '.join(known)}")
 
 
 def required(verdicts: Sequence[Verdict], patterns: Sequence[str]) -> list[Verdict]:

@@ -86,13 +86,13 @@ def verdict_counts(verdicts: Sequence[Verdict]) -> str:
     from cmbench.report.comparison import LEVEL
 
     parts = []
-    run = sum(v.was_run for v in verdicts)
+    run = max((v.family for v in verdicts), default=0)
     for name in ("reproduced", "contradicted", "inconclusive", "incomplete", "not run"):
         own = [v for v in verdicts if v.verdict == name]
         if not own:
             continue
         text = f"{len(own)} {name}"
-        if name == "reproduced":
+        if name == "reproduced" and run > 1:
             survive = sum(v.p_holm is None or v.p_holm <= LEVEL for v in own)
             text += f" ({survive} of them also after Holm's correction over the {run} that were run)"
         parts.append(text)
