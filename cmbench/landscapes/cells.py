@@ -270,7 +270,7 @@ def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -
         diverged_step=first,
         metrics={names[name]: _mean(values) for name, values in kept.items()},
         lanes=kept,
-        curves=_curves(lanes),
+        curves=_curves(lanes) | _minima(surface, function),
         cost=Cost(
             wall_seconds=lanes.seconds,
             steps=settings.steps,
@@ -278,6 +278,15 @@ def _measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -
             optimizer_state_bytes=lanes.state_bytes,
         ),
     )
+
+
+def _minima(surface: Surface, function: Callable[[Tensor], Tensor]) -> dict[str, list[Any]]:
+    """Where the surface has few minima: the loss and the sharpness of each, the deepest one first."""
+    if surface.minima is None:
+        return {}
+    points = surface.minima()
+    known = torch.stack([function(points), largest_eigenvalue(function, points)], -1)
+    return {"minima": _rounded(known[known[:, 0].argsort()])}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -144,6 +144,10 @@ def _levy_nearest(x: Tensor) -> Tensor:
     return torch.stack([_nearest_number(x[..., d], lines[d]) for d in range(dim)], -1)
 
 
+def _goldstein_price_minima() -> Tensor:
+    return torch.tensor([[0, -1], [-0.6, -0.4], [1.8, 0.2], [1.2, 0.8]], dtype=torch.float64)
+
+
 @cache
 def _ackley_rosenbrock_minima() -> Tensor:
     return grid_minima(ackley_rosenbrock, (-5, 5), 2)
@@ -160,7 +164,7 @@ class Surface:
     `domain` is the customary range of every coordinate, None if there is none. `dim` is the only number of coordinates
     it has, None if any. `parameters` are the settings that the function takes beside x. `nearest_minimum` maps x (L, D)
     to the nearest known minimum (L, D), and `global_minimum` a D to one point of the lowest value; None where nothing
-    is known.
+    is known. `minima` (M, D) are all of them, where they are few enough to be printed below a table.
     """
 
     name: str
@@ -170,6 +174,7 @@ class Surface:
     parameters: tuple[str, ...] = ()
     global_minimum: Callable[[int], tuple[float, ...]] | None = None
     nearest_minimum: Callable[[Tensor], Tensor] | None = None
+    minima: Callable[[], Tensor] | None = None
     version: int = 1
     """Counts the changes to the function and to what is known of it."""
     source: str = ""
@@ -197,9 +202,8 @@ SURFACES = {
             (-2, 2),
             dim=2,
             global_minimum=lambda dim: (0.0, -1.0),
-            nearest_minimum=_among(
-                lambda: torch.tensor([[0, -1], [-0.6, -0.4], [1.8, 0.2], [1.2, 0.8]], dtype=torch.float64)
-            ),
+            nearest_minimum=_among(_goldstein_price_minima),
+            minima=_goldstein_price_minima,
         ),
         Surface(
             "levy",

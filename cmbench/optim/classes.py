@@ -28,7 +28,8 @@ class _Critical(CriticalOptimizer):
         fused: bool | None = None,
         **hyperparameters: Any,
     ) -> None:
-        values = get_info(f"{self.rule}_{self.memory}").resolve(hyperparameters)
+        info = get_info(f"{self.rule}_{self.memory}")
+        values = info.defaults | info.resolve(hyperparameters)
         super().__init__(params, values | {"maximize": maximize, "foreach": foreach, "fused": fused})
 
 
@@ -51,10 +52,12 @@ class _Adam(_Critical):
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
+        **of_memory: Any,
     ) -> None:
         super().__init__(
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, capacity=capacity, decay=decay,
             priority=priority, scope=scope, buffer_dtype=buffer_dtype, maximize=maximize, foreach=foreach, fused=fused,
+            **of_memory,
         )  # fmt: skip
 
 
@@ -84,6 +87,8 @@ class AdamCM(_Adam):
         foreach: many tensors at once (the default), or with False one after the other.
         fused: one compiled pass over each large tensor; where there is no compiler, foreach with a warning. It stores
             a momentum only in the next step, or when the state is asked for by `state_dict`, a copy or `buffer_stats`.
+        first_step: `"paper"`, or `"authors"`, of critical momenta alone: as in the code that the paper's authors have
+            released, the first gradient of a parameter enters the buffer, no momentum, and moves nothing.
 
     Raises `ValueError` naming the value it refuses; `RuntimeError` for complex parameters and sparse gradients.
     State per float32 parameter: 12 + 4·C bytes, or 12 + 2·C with bfloat16 entries.
@@ -122,11 +127,12 @@ class _SGD(_Critical):
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
+        **of_memory: Any,
     ) -> None:
         given = {} if momentum is None else {"momentum": momentum}
         super().__init__(
             params, lr=lr, weight_decay=weight_decay, capacity=capacity, decay=decay, priority=priority, scope=scope,
-            buffer_dtype=buffer_dtype, maximize=maximize, foreach=foreach, fused=fused, **given,
+            buffer_dtype=buffer_dtype, maximize=maximize, foreach=foreach, fused=fused, **given, **of_memory,
         )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class CriticalOptimizer(BufferedOptimizer):
         """The tensors of the parameters that have a gradient, their state made where it is their first."""
         rule, memory = RULES[self.rule], MEMORIES[self.memory]
         found: list[Tensor] = []
-        active, idle, sharded = self._init_group(group, found)
+        active, idle, sharded, fresh = self._init_group(group, found)
         made = GroupTensors(rule, memory, group, sharded=sharded, stacks=self._stacks)
         names = memory.state(rule, group)
         width = 4 + len(names) + (5 if group["capacity"] > 0 else 0)
@@ -60,6 +60,11 @@ class CriticalOptimizer(BufferedOptimizer):
         made.state = dict(zip(names, columns, strict=False))
         if not torch.compiler.is_compiling():
             made.records = [self.state[owner] for owner in made.owners]
+            if fresh:
+                made.fresh = [i for i, owner in enumerate(made.owners) if owner in self._fresh]
+                self._fresh.difference_update(made.owners)
+        elif fresh:
+            raise RuntimeError("first_step='authors': the first step is not for torch.compile: make it without")
         if group["maximize"]:
             made.grads = list(torch._foreach_neg(made.grads))
         if not rule.decoupled and group["weight_decay"] != 0:

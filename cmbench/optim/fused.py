@@ -115,6 +115,14 @@ class Fused(Foreach):
             self.settle()
             super().step(groups, judge)
             return
+        if any(group.fresh for group in groups):
+            self.settle()
+            for group in groups:
+                for owner in group.owners:
+                    self._started.setdefault(owner, ("after", self._steps))
+            super().step(groups, judge)
+            self._steps += 1
+            return
         # The norm of the gradient comes out of the pass itself where the pass need not know it.
         deferred = groups[0].memory.entry_stays_in is not None and not judge.needs_the_entry()
         plans = [self._plan(number, group, deferred, judge.scope) for number, group in enumerate(groups)]

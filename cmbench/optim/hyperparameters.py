@@ -9,13 +9,15 @@ from typing import Any, Literal, get_args
 
 Priority = Literal["gradient", "momentum", "fifo"]
 Scope = Literal["global", "per_tensor", "lane"]
+FirstStep = Literal["paper", "authors"]
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
     """One setting of an optimizer: its default, its meaning, and a predicate with the words that describe it.
 
-    `canonical` turns an accepted way to write a value into the one that is kept.
+    `canonical` turns an accepted way to write a value into the one that is kept. One that stands `only_where_set` is
+    left out of a resolved set of hyperparameters where it has its default: runs that do without it do not know it.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Hyperparameter:
     accepts: str
     check: Callable[[Any], bool]
     canonical: Callable[[Any], Any] = lambda value: tuple(value) if isinstance(value, list) else value
+    only_where_set: bool = False
 
     def validated(self, value: Any) -> Any:
         """`value` in its canonical form; raises `ValueError` naming the value that it refuses."""
@@ -109,6 +112,13 @@ BUFFER_DTYPE = Hyperparameter(
     "type of the buffer's entries; the parameters' if none is given",
     *_one_of("bfloat16", "float16", "float32", "float64", None),
     _dtype_name,
+)
+FIRST_STEP = Hyperparameter(
+    "first_step",
+    "paper",
+    "as in the paper, or as in its authors' code: it puts the gradient into the buffer, and does nothing else",
+    *_one_of(*get_args(FirstStep)),
+    only_where_set=True,
 )
 RHO = Hyperparameter("rho", 0.05, "length of the step to SAM's probe (ρ)", "a number >= 0", _at_least_zero)
 GAMMA = Hyperparameter("gamma", 0.01, "step size to the extragradient's probe (γ)", "a number >= 0", _at_least_zero)

@@ -30,7 +30,10 @@ class Implementation:
         for group, made in zip(groups, decisions, strict=True):
             if group.params:
                 torch._foreach_add_(group.steps, 1)
-                self.update(group, made)
+                if group.fresh and made is not None:
+                    group, made = group.begin(made)
+                if group.params:
+                    self.update(group, made)
 
     def update(self, group: GroupTensors, decisions: list[Decision] | None) -> None:
         """The step of one group, whose `steps` count this one already; a decision per tensor, or None."""

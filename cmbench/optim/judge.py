@@ -38,7 +38,8 @@ class Judge:
         if not self.needs_the_entry() or not group.params:
             return group.grads
         state = {name: as_one(tensors) for name, tensors in group.state.items()}
-        return tensors_of(group.memory.foreseen(as_one(group.grads), state, group.renewal))
+        entries = tensors_of(group.memory.foreseen(as_one(group.grads), state, group.renewal))
+        return [group.grads[i] if i in group.fresh else entry for i, entry in enumerate(entries)]
 
     def decide(self, groups: Sequence[GroupTensors], values: Sequence[Tensor]) -> list[list[Decision]]:
         """One decision per tensor of each group (the same one everywhere, unless the scope is per_tensor).

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cmbench.optim.hyperparameters import BUFFER_DTYPE, CAPACITY, DECAY, PRIORITY, SCOPE, Hyperparameter
+from cmbench.optim.hyperparameters import BUFFER_DTYPE, CAPACITY, DECAY, FIRST_STEP, PRIORITY, SCOPE, Hyperparameter
 from cmbench.optim.rules.base import Part, Rule
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class CriticalMomenta(Memory):
     key: str = "cm"
     title: str = "CM"
     description: str = "critical momenta"
+    hyperparameters: tuple[Hyperparameter, ...] = (*Memory.hyperparameters, FIRST_STEP)
     entry_stays_in = "exp_avg"
 
     def state(self, rule: Rule, group: Mapping[str, Any]) -> tuple[str, ...]:

@@ -71,13 +71,20 @@ class OptimizerInfo:
         return {name: each.default for name, each in self.hyperparameters.items()}
 
     def resolve(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The defaults overridden by `given`, all validated; raises `ValueError` for a name or value it refuses."""
+        """The defaults overridden by `given`, all validated; raises `ValueError` for a name or value it refuses.
+
+        Those that stand only where they are set are left out at their default.
+        """
         known, values = self.hyperparameters, self.defaults
         for name, value in given.items():
             if name not in known:
                 raise ValueError(f"{self.name} has no hyperparameter '{name}': {_accepted(name, known)}")
             values[name] = known[name].validated(value)
-        return values
+        return {
+            name: value
+            for name, value in values.items()
+            if not known[name].only_where_set or value != known[name].default
+        }
 
 
 REGISTRY: dict[str, OptimizerInfo] = {

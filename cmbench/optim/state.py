@@ -39,6 +39,7 @@ class BufferedOptimizer(Optimizer):
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self._accepted_before = 0.0
         self._stacks = Stacks()
+        self._fresh: set[Tensor] = set()
         if defaults["fused"] and defaults["foreach"]:
             raise ValueError("fused and foreach: accepted: one of them")
         if defaults["fused"] and defaults["scope"] == "lane":
@@ -90,6 +91,9 @@ class BufferedOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._accepted_before = 0.0
+        self._fresh = set()
+        for group in self.param_groups:
+            group.setdefault("first_step", "paper")
         self._implementation = _implementation(self.param_groups[0])
         self._forget()
 
@@ -126,12 +130,13 @@ class BufferedOptimizer(Optimizer):
         """The names of what memory and rule keep of a parameter."""
         return MEMORIES[self.memory].state(RULES[self.rule], group)
 
-    def _init_group(self, group: dict[str, Any], found: list[Tensor]) -> tuple[int, int, bool]:
+    def _init_group(self, group: dict[str, Any], found: list[Tensor]) -> tuple[int, int, bool, bool]:
         """Fills `found`: for each parameter with a gradient its tensors in a row, then the idle buffers'.
 
-        Returns how many parameters have a gradient, how many buffers are idle, and whether a parameter is spread over
-        several processes. torch's compiler runs a method of this name as it is, instead of tracing how state is made,
-        if its arguments are a group and empty lists to be filled with tensors.
+        Returns how many parameters have a gradient, how many buffers are idle, whether a parameter is spread over
+        several processes, and whether one only stores its gradient in this step. torch's compiler runs a method of this
+        name as it is, instead of tracing how state is made, if its arguments are a group and empty lists to be filled
+        with tensors.
         """
         sharded, active, idle = False, 0, []
         for param in group["params"]:
@@ -146,6 +151,8 @@ class BufferedOptimizer(Optimizer):
             sharded, active = sharded or is_sharded(param), active + 1
             record = self.state[param]
             if not record:
+                if group.get("first_step") == "authors" and group["capacity"] > 0:
+                    self._fresh.add(param)
                 self._initialise(param, group)
             for name in self._kept(group):
                 if name not in record:  # a momentum that was 0 until now
@@ -156,7 +163,7 @@ class BufferedOptimizer(Optimizer):
                 found += [local(record["buffer_sum"]), self._stacks.of(param, record)]
                 found += [record[name] for name in _RANKING]
         found += idle
-        return active, len(idle) // 2, sharded
+        return active, len(idle) // 2, sharded, bool(self._fresh)
 
     def _initialise(self, param: Tensor, group: Mapping[str, Any]) -> None:
         record = self.state[param]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from cmbench.optim.buffer import Ranking
+from cmbench.optim.buffer import Decision, Ranking, replace
 from cmbench.optim.memories import Memory
 from cmbench.optim.rules import Rule
 from cmbench.optim.stacks import Stacks
@@ -23,7 +23,8 @@ class GroupTensors:
     list for each name that memory and rule keep. `totals` are the sums of the buffers' entries, `slots` (C, *shape) the
     entries, `scales` () or (lanes,) turn sums into means; without a buffer they are empty. `owners` are the parameters
     as the user knows them (DTensors, where they are sharded), `records` what the optimizer keeps of each, its slots as
-    views of `stacks`. The buffers of parameters without a gradient, `idle`, are pairs of sum and slots.
+    views of `stacks`. `fresh` are the positions of parameters that only store their gradient in this step. The buffers
+    of parameters without a gradient, `idle`, are pairs of sum and slots.
     """
 
     rule: Rule
@@ -39,6 +40,7 @@ class GroupTensors:
     slots: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
     rankings: list[Ranking] = field(default_factory=list)
+    fresh: list[int] = field(default_factory=list)
     idle: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     sharded: bool = False
     stacks: Stacks = field(default_factory=Stacks)
@@ -70,6 +72,18 @@ class GroupTensors:
             some(self.totals), some(self.slots), some(self.scales), some(self.rankings),
             sharded=self.sharded, stacks=self.stacks,
         )  # fmt: skip
+
+    def begin(self, decisions: Sequence[Decision]) -> tuple[GroupTensors, list[Decision]]:
+        """Stores the gradients of the `fresh` parameters; what is left to be updated, with its part of `decisions`.
+
+        Decoupled weight decay is all else that such a first step does, as in the code of the paper's authors.
+        """
+        for i in self.fresh:
+            if self.shrinkage is not None:
+                self.params[i].mul_(self.shrinkage)
+            replace(self.slots[i], self.totals[i], self.grads[i], decisions[i])
+        rest = [i for i in range(len(self.params)) if i not in self.fresh]
+        return self.only(rest), [decisions[i] for i in rest]
 
 
 def advance(

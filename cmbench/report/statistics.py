@@ -1,9 +1,9 @@
-"""Means, spreads and paired differences of what runs measured."""
+"""Means, spreads, speed-ups and shares of what runs measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,43 +18,11 @@ class Summary:
     n: int
 
 
-@dataclass(frozen=True)
-class PairedDifference:
-    """Mean of `n` differences between paired values, and the ends of its confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
 def summarize(values: Iterable[float | None]) -> Summary:
     """x̄ = Σxᵢ/n and s = √(Σ(xᵢ − x̄)²/(n − 1)) over the values that are finite numbers; `n` counts those."""
     found = np.array([value for value in values if _is_finite(value)], dtype=float)
     n = len(found)
     return Summary(float(found.mean()) if n else None, float(found.std(ddof=1)) if n > 1 else None, n)
-
-
-def paired_difference(
-    values: Mapping[int, float | None], baseline: Mapping[int, float | None], confidence: float = 0.95
-) -> PairedDifference | None:
-    """Mean of dᵢ = valuesᵢ − baselineᵢ over the seeds i that both have, with Student's interval d̄ ± t·s/√n.
-
-    s is the sample standard deviation of the differences and t the (1 + `confidence`)/2 quantile of the t distribution
-    with n − 1 degrees of freedom. One seed stands for the same start and the same batches whatever the optimizer, so
-    what seeds have in common cancels. None with fewer than two common seeds.
-    """
-    from scipy import stats
-
-    common = sorted(key for key in values.keys() & baseline.keys() if _is_finite(values[key], baseline[key]))
-    n = len(common)
-    if n < 2:
-        return None
-    ours, theirs = (np.array([row[key] for key in common], dtype=float) for row in (values, baseline))
-    differences = ours - theirs
-    mean = float(differences.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / n**0.5)
-    return PairedDifference(mean, mean - half, mean + half, n)
 
 
 def speed_up(reference: Sequence[float | None], other: Sequence[float | None], epochs: int) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,19 +12,32 @@ import torch
 from cmbench import report
 from cmbench.cli.main import app
 from cmbench.experiments.settings import SUITE_TYPES, TrainSuite
-from cmbench.experiments.suite import builtin_suites
+from cmbench.experiments.suite import builtin_suites, read_suite
 from cmbench.optim import create_optimizer
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import PROBES
+from cmbench.report.paper.claims import CLAIMS
 from cmbench.workloads.registry import WORKLOADS, get_workload
 
-from .pages import PAGES
+from .pages import PAGES, ROOT
 
 
 def test_columns_are_those_of_the_explanation():
     introduction, _, _ = PAGES["docs/columns.md"].partition("### ")
     wanted = introduction + report.explain("markdown")
     assert PAGES["docs/columns.md"] == wanted, "write it anew: cmbench report --explain --format markdown"
+
+
+@pytest.mark.long
+def test_what_comes_out_of_the_paper_is_what_the_verdicts_say(cmbench):
+    for kind in ("toy", "escape-ratio", "convergence"):
+        wanted = {claim.suite for claim in CLAIMS if read_suite(claim.suite)[2]["kind"] == kind}
+        for suite in sorted(wanted):
+            cmbench(kind, "--suite", suite, "--quiet")
+    verdicts = cmbench("report", "--claims", "--json").stdout
+    script = [sys.executable, str(ROOT / "docs" / "claims.py"), "--check"]
+    done = subprocess.run(script, input=verdicts, text=True, check=False)
+    assert done.returncode == 0, "write it anew: make claims"
 
 
 def test_every_command_has_a_page():

@@ -34,7 +34,7 @@ def test_every_suite_that_ships_is_valid(name):
 def test_labels_names_and_defaults(file):
     specs = by_label(load_suite(file()))
     assert specs["adam_cm C=20"].name == "adam_cm"
-    assert specs["adam_cm C=20"].hyperparameters == REGISTRY["adam_cm"].defaults | {"lr": 1e-4, "capacity": 20}
+    assert specs["adam_cm C=20"].hyperparameters == REGISTRY["adam_cm"].resolve({"lr": 1e-4, "capacity": 20})
     assert specs["adam"].hyperparameters["lr"] == 1e-3
 
 
@@ -42,7 +42,7 @@ def test_opt_picks_labels_then_names_then_the_registry(file):
     assert list(by_label(load_suite(file(), opts=["adam_cm C=20"]))) == ["adam_cm C=20"]
     assert list(by_label(load_suite(file(), opts=["adam_cm", "adam"]))) == ["adam_cm C=20", "adam"]
     added = by_label(load_suite(file(), opts=["adam_sam"]))["adam_sam"]
-    assert added.hyperparameters == REGISTRY["adam_sam"].defaults
+    assert added.hyperparameters == REGISTRY["adam_sam"].resolve({})
 
 
 def test_set_addresses_keys_one_optimizer_or_all_that_have_it(file):

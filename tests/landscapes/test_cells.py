@@ -102,6 +102,26 @@ def test_numbers_of_a_cell_on_a_quadratic_are_those_of_its_closed_form(tmp_path)
     assert (measured.cost.steps, measured.cost.gradient_evaluations) == (30, 30)
 
 
+def test_the_minima_of_goldstein_price_are_stored_by_loss_and_curvature(tmp_path):
+    """Losses from Picheny's formula by hand; the curvature is the largest over directions, by second differences."""
+    (measured,) = cell(tmp_path, TOY.format("goldstein_price") + "starts: 1\nsteps: 1\n")
+    points = np.array([[0, -1], [-0.6, -0.4], [1.8, 0.2], [1.2, 0.8]])
+    losses = (np.log([3, 30, 84, 840]) - 8.693) / 2.427
+
+    def f(x, y):
+        a = 1 + (x + y + 1) ** 2 * (19 - 14 * x + 3 * x**2 - 14 * y + 6 * x * y + 3 * y**2)
+        b = 30 + (2 * x - 3 * y) ** 2 * (18 - 32 * x + 12 * x**2 + 48 * y - 36 * x * y + 27 * y**2)
+        return (np.log(a * b) - 8.693) / 2.427
+
+    angles, h = np.linspace(0, np.pi, 20_001), 1e-4
+    step = h * np.stack([np.cos(angles), np.sin(angles)])
+    curvature = [
+        ((f(*(p[:, None] + step)) - 2 * f(*p) + f(*(p[:, None] - step))) / h**2).max() for p in points
+    ]  # fmt: skip
+    expected = sorted(zip(losses, curvature, strict=True))
+    np.testing.assert_allclose(measured.curves["minima"], expected, rtol=1e-4)
+
+
 def test_reaching_a_minimum_nearby_is_not_reaching_the_global_one(tmp_path):
     text = TOY.format("ackley") + "start_points: [[0.1, 0.1], [2.9, 1.0]]\nsteps: 400\n"
     (measured,) = cell(tmp_path, text, ["lr=0.01"])

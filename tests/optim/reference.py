@@ -60,8 +60,12 @@ class Buffer:
 
 
 def run(name, problem, steps, *, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0, momentum=0.0, capacity=5,
-        decay=0.7, rho=0.05, gamma=0.01, priority="gradient", per_tensor=False):  # fmt: skip
-    """The parameters after every step of the optimizer called `name`."""
+        decay=0.7, rho=0.05, gamma=0.01, priority="gradient", per_tensor=False, first_step="paper"):  # fmt: skip
+    """The parameters after every step of the optimizer called `name`.
+
+    The `authors`' first step with critical momenta: the gradient enters the buffer, and is in no momentum; of the
+    update only Adam's decoupled weight decay is done.
+    """
     rule, _, rest = name.partition("_")
     probe, memory = ("sam" in rest) * "sam" or ("meg" in rest) * "meg", ("cg" in rest) * "cg" or ("cm" in rest) * "cm"
     if rule == "adam" and capacity == 0:
@@ -83,6 +87,13 @@ def run(name, problem, steps, *, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_de
             g = problem.gradient([a - gamma * b for a, b in zip(theta, g, strict=True)], t)
         if rule == "sgd":
             g = [b + weight_decay * a for a, b in zip(theta, g, strict=True)]
+        if memory == "cm" and first_step == "authors" and t == 1:
+            for group, buffer in zip(groups, buffers, strict=True):
+                buffer.insert([g[i] for i in group], [g[i] for i in group])
+            if rule == "adam":
+                theta = [p - lr * weight_decay * p for p in theta]
+            path.append([p.copy() for p in theta])
+            continue
         if memory == "cm":
             beta = beta1 if rule == "adam" else momentum
             m = [beta * a + (1 - beta) * b for a, b in zip(m, g, strict=True)]

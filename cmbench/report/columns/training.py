@@ -9,10 +9,10 @@ from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.report.columns.cells import mean_cell
 from cmbench.report.columns.sharpness import top_eigenvalue
 from cmbench.report.columns.speed_up import speed_up_over
+from cmbench.report.comparison import FEWEST, compare
 from cmbench.report.paper.numbers import SPEED_UPS
 from cmbench.report.runs.by_optimizer import OptimizerRuns
 from cmbench.report.runs.run import Run, completed
-from cmbench.report.statistics import paired_difference
 from cmbench.report.table import Cell, Column, Direction, NumberFormat
 
 TrainingColumn = Column[Sequence[Run]]
@@ -130,13 +130,18 @@ def difference_from(baseline: OptimizerRuns, metric: TrainingColumn) -> Training
     def read(runs: Sequence[Run]) -> Cell:
         if runs is baseline.runs:
             return Cell()
-        ours, theirs = ({r.seed: r.metrics.get(metric.key) for r in completed(row)} for row in (runs, baseline.runs))
-        difference = paired_difference(ours, theirs)
-        if difference is None:
+        ours, theirs = (
+            {r.seed: value for r in completed(row) if (value := r.metrics.get(metric.key)) is not None}
+            for row in (runs, baseline.runs)
+        )
+        common = sorted(ours.keys() & theirs.keys())
+        if len(common) < FEWEST:
             return Cell()
-        partial = difference.n < min(len(ours), len(theirs))
-        notes = (f"n={difference.n}",) if partial else ()
-        return Cell(difference.mean, None, difference.n, (difference.low, difference.high), notes=notes)
+        found = compare([ours[seed] for seed in common], [theirs[seed] for seed in common])
+        if found.interval is None:
+            return Cell(notes=(f"{found.effect:+.2f} in every seed",))
+        notes = (f"n={found.n}",) if found.n < min(len(ours), len(theirs)) else ()
+        return Cell(found.effect, None, found.n, found.interval, notes=notes)
 
     return Column(
         f"{metric.key}_vs_{baseline.optimizer.label}",

@@ -33,8 +33,8 @@ def label_start(axes: Axes, result: Result, lane: int, point: Sequence[float]) -
     """Writes the letter of a given start beside it."""
     if lane < given_starts(result):
         axes.annotate(
-            LETTERS[lane % len(LETTERS)], (point[0], point[1]), xytext=(-7, -4), textcoords="offset points", ha="right", fontsize=10,
-            fontweight="bold", zorder=7,
+            LETTERS[lane % len(LETTERS)], (point[0], point[1]), xytext=(-7, -4), textcoords="offset points", ha="right",
+            fontsize=10, fontweight="bold", zorder=7,
             bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
         )  # fmt: skip
 

@@ -60,7 +60,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
         notes = [f"vs {baseline.title}: {what}", *notes]
     notes = [*spread_note(rows, "seeds"), *notes, *paper_notes(group, rows)]
     notes += [*failures(by_optimizer), *survivors_note(rows)]
-    lead = len(columns) - len(following)
+    lead = sum(column in leading for column in columns)
     table = make_table(group, "", training_text(group.settings, metrics), columns, rows, notes, lead=lead)
     return [with_verdicts(table, group)]
 

@@ -12,8 +12,10 @@ def test_a_toy_table_averages_over_starts_and_stands_beside_the_paper(tmp_path):
     suite = suite_file(tmp_path, TOY)
     losses, sharp = [1.0, 2.0, 4.0, 9.0], [60.0, 61.0, 64.0, 69.0]
     reached = [True, False, False, True]
+    measured = lanes(loss_final=losses, sharpness=sharp, reached_global=reached)
+    minima = {"minima": [[-3.129, 132.6], [-0.807, 6.48]]}
     results = [
-        result_of(s, lanes=lanes(loss_final=losses, sharpness=sharp, reached_global=reached))
+        result_of(s, lanes=measured, curves=minima if s.settings.surface == "goldstein_price" else {})
         for s in plan_landscapes(suite)
     ]
     price, levy = report.tables(results, suites=[suite])
@@ -23,6 +25,8 @@ def test_a_toy_table_averages_over_starts_and_stands_beside_the_paper(tmp_path):
     assert (loss.n, loss.paper.value) == (4, 13.87)
     assert cell(levy, "adam_cm", "sharpness").paper.value == 62.53
     assert cell(levy, "adam", "reached_global").value == 0.5
+    assert "its minima, loss / sharpness: −3.13 / 132.6, −0.81 / 6.5; the deepest is the sharpest" in price.footnotes
+    assert any("lie between −3.13 and −0.81" in note for note in price.footnotes)
     assert any("cannot be ends on the logarithmic form" in note for note in price.footnotes)
     assert not any("logarithmic form" in note for note in levy.footnotes)
     assert "distance_to_minimum" not in [column.key for column in levy.columns]

@@ -46,10 +46,20 @@ def test_differences_are_paired_by_seed_with_a_t_interval(suite):
     assert cell(table, "adam", "val_accuracy_best_vs_adam").value is None
 
 
-def test_one_common_seed_gives_no_column_of_differences(suite):
-    results = train_results(plan_training(suite, DATA), {"adam": [90.0], "adam_cm": [91.0]})
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_common_seeds_give_no_column_of_differences(suite, seeds):
+    results = train_results(plan_training(suite, DATA), {"adam": [90.0, 91.5][:seeds], "adam_cm": [91.0, 92.0][:seeds]})
     (table,) = report.tables(results, suites=[suite])
     assert not any("_vs_" in column.key for column in table.columns)
+
+
+def test_a_difference_that_is_the_same_in_every_seed_has_no_interval(suite):
+    results = train_results(plan_training(suite, DATA), {"adam": [90.0, 91.0, 92.0], "adam_cm": [90.5, 91.5, 92.5]})
+    results += train_results(plan_training(suite, DATA), {"adam_cm C=20": [91.5, 91.0, 92.0]})
+    (table,) = report.tables(results, suites=[suite])
+    same = cell(table, "adam_cm", "val_accuracy_best_vs_adam")
+    assert (same.value, same.interval, same.notes) == (None, None, ("+0.50 in every seed",))
+    assert cell(table, "adam_cm C=20", "val_accuracy_best_vs_adam").interval is not None
 
 
 def test_diverged_failed_interrupted_and_missing_runs_are_counted_and_not_averaged(suite):
