@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-
 from scipy import stats
 
 from cmbench import report
@@ -223,7 +222,9 @@ def test_every_format_has_the_verdicts(claimed, format):
         *(f"table4/{stream}/{claim}" for stream in ("tinyimagenet", "5-dataset")
           for claim in ("sam-cm-best", "cm-over-baselines", "sam-like-adam")),
     }),
-    (("--figure", 4, "--table", 14), {"figure4/cm-lower-loss", "figure4/cm-global", "table14/cifar10/middle-rate-best"}),
+    (("--figure", 4, "--table", 14), {
+        "figure4/cm-lower-loss", "figure4/cm-global", "table14/cifar10/middle-rate-best",
+    }),
 ])  # fmt: skip
 def test_claims_of_what_is_asked_for(claimed, asked, ids):
     done = claimed("--claims", *asked, "--json", code=4)
