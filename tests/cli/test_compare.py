@@ -28,7 +28,9 @@ def test_a_regression_exits_1_and_is_said_everywhere(two):
     assert "lr 0.1 → 0.001" in " ".join(done.stdout.split())
     assert "| levy adam\\_cm levy" in (two.folder / "out/summary.md").read_text()
     cases = {case.name: case.result for suite in JUnitXml.fromfile(str(two.folder / "out/junit.xml")) for case in suite}
-    assert isinstance(cases["adam_cm levy loss_final"][0], Failure)
+    assert isinstance(failure := cases["adam_cm levy loss_final"][0], Failure)
+    assert failure.message.count("regressed") == 1
+    assert "could see ±" in failure.message
     assert cases["adam levy loss_final"] == []
     document = json.loads(two("compare", "base", "--json", code=1).stdout)
     assert document["schema"] == "cmbench.compare/1"
@@ -63,9 +65,11 @@ def test_what_cannot_be_compared_fails_where_that_is_asked(two):
     (("nothing",), 2, "nothing: no such results folder or baseline file"),
     (("base", "--tolerance", "loss"), 2, "accepted: METRIC=NUMBER"),
     (("base", "--suite", "levi"), 4, "base: no results of levi"),
+    (("baseline.json", "--suite", "table2"), 4, "baseline.json: no results of table2"),
     (("base", "results", "--save", "x.json"), 2, "--save: accepted: one results folder"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_with_its_exit_code(two, arguments, code, message):
+    two("compare", "base", "--save", "baseline.json")
     assert message in two("compare", *arguments, code=code).stderr
 
 

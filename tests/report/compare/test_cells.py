@@ -11,6 +11,7 @@ from cmbench.experiments.plan import plan_convergence, plan_landscapes, plan_tra
 from cmbench.experiments.result import Cost
 from cmbench.experiments.suite import load_suite
 from cmbench.report.compare.cells import changes
+from cmbench.report.compare.formats import render_changes
 from cmbench.report.compare.sides import Side, read_side
 from cmbench.report.comparison import holm
 from tests.report.results import DATA, result_of, save, trained
@@ -127,6 +128,9 @@ def test_times_are_a_ratio_with_an_interval_on_one_machine_only(tmp_path):
     cell = change_of(changes(base, slower), "adam")
     assert cell.change == "identical"  # time is shown, not judged
     assert 1.29 < cell.time.low < cell.time.value < cell.time.high < 1.32
+    shown = render_changes(changes(base, slower))
+    assert (shown.count("digits adam:"), shown.count("time ×1.3")) == (1, 2)
+    assert "val_accuracy_best 97" in shown
     assert change_of(changes(base, timed(tmp_path / "b", 1.3, "y")), "adam").time is None
 
 
