@@ -143,7 +143,10 @@ def _status(result: Result | None, metric: str) -> str:
 def _landscape_row(
     claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], _: Mapping[int, Result]
 ) -> RowEvidence:
-    """A measure for each coefficient of the claim, or their mean, by the number of the start."""
+    """A measure for each coefficient of the claim, or their mean, by the number of the start.
+
+    Starts that were chosen count only where none was drawn.
+    """
     optimizer, title = specs[0].chosen_optimizer, optimizer_text(specs[0].chosen_optimizer)
     measures, missing = [], []
     for spec in specs:
@@ -158,7 +161,8 @@ def _landscape_row(
             lanes = []
         elif lost := sum(lane is None for lane in lanes):
             missing.append(f"{lost} of {len(lanes)} starts diverged{at}")
-        measures.append({i: lane for i, lane in enumerate(lanes) if lane is not None})
+        given = len(result.settings.get("start_points") or ()) if result and result.settings.get("starts") else 0
+        measures.append({i: lane for i, lane in enumerate(lanes) if lane is not None and i >= given})
     if claim.pooled and measures:
         common = set(measures[0]).intersection(*measures[1:])
         measures = [{i: math.fsum(float(each[i]) for each in measures) / len(measures) for i in sorted(common)}]

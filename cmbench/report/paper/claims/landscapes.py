@@ -32,12 +32,14 @@ def _table5(name: str, text: str, metric: str, order: Order) -> Claim:
 
 
 def _figure1(number: int, where: str) -> tuple[Claim, ...]:
-    """What Figures 1, 13 and 14 show alike."""
+    """What Figures 1, 13 and 14 show alike; "reach the global minimum" is read in two ways."""
     return (
         _figure(number, "cm-lower-loss", f"{where}, Adam+CM ends at a lower loss than the others",
                 "loss_final", "lower", _CM_OVER_BASELINES),
-        _figure(number, "cm-global", f"{where}, more starts of Adam+CM end in the global minimum than of the others",
+        _figure(number, "cm-ends-global", f"{where}, more starts of Adam+CM end at the global minimum than of the others",
                 "reached_global", "higher", _CM_OVER_BASELINES),
+        _figure(number, "cm-ever-global", f"{where}, more starts of Adam+CM are ever at the global minimum than of the "
+                "others", "ever_reached", "higher", _CM_OVER_BASELINES),
     )  # fmt: skip
 
 
@@ -78,13 +80,13 @@ CLAIMS: tuple[Claim, ...] = (
     *_figure1(1, "on Goldstein-Price"),
     _figure(2, "cg-cancels", "in the first ten steps on Ackley, the gradients in Adam+CG's buffer cancel more than the "
             "momenta in Adam+CM's", "cancellation", "higher", ((_CG,), (_CM,))),
-    _figure(2, "cm-global", "on Ackley, more starts of Adam+CM than of Adam+CG end in the global minimum",
+    _figure(2, "cm-global", "on Ackley, more starts of Adam+CM than of Adam+CG end at the global minimum",
             "reached_global", "higher", _CM_OVER_CG),
     Claim("converges", Place("figure", 3), "critical momenta converge on quadratics of every condition number shown, "
           "whether β is optimised or 0.9", "convergence", "rate", "below", (), margin=1.0),
     _figure(4, "cm-lower-loss", "on Ackley, Adam+CM and Adam+SAM+CM end at a lower loss than the others", "loss_final",
             "lower", ((_CM, _SAM_CM), (_ADAM, _SAM, _CG)), suite="ackley"),
-    _figure(4, "cm-global", "on Ackley, more starts of Adam+CM and Adam+SAM+CM than of the others end in the global "
+    _figure(4, "cm-global", "on Ackley, more starts of Adam+CM and Adam+SAM+CM than of the others end at the global "
             "minimum", "reached_global", "higher", ((_CM, _SAM_CM), (_ADAM, _SAM, _CG)), suite="ackley"),
     _figure(5, "cm-over-cg", "over s = 5, 10 and 100, Adam+CM ends in the flat basin more often than Adam+CG",
             "escaped_all", "higher", _CM_OVER_CG, coefficients=(5, 10, 100), pooled=True),
@@ -108,7 +110,7 @@ CLAIMS: tuple[Claim, ...] = (
             coefficients=(2, 5, 10, 20, 50, 100), pooled=True),
     _figure(12, "cg-cancels", "on Goldstein-Price, the gradients in Adam+CG's buffer cancel more than the momenta in "
             "Adam+CM's", "cancellation", "higher", ((_CG,), (_CM,))),
-    _figure(12, "cm-global", "on Goldstein-Price, more starts of Adam+CM than of Adam+CG end in the global minimum",
+    _figure(12, "cm-global", "on Goldstein-Price, more starts of Adam+CM than of Adam+CG end at the global minimum",
             "reached_global", "higher", _CM_OVER_CG),
     *_figure1(13, "on Ackley"),
     *_figure1(14, "on Goldstein-Price"),
