@@ -1,5 +1,8 @@
 """The first step of critical momenta as their authors' code makes it: in every implementation, saved and resumed."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -148,6 +151,52 @@ def test_runs_that_do_without_it_do_not_know_it():
     changed = {spec.optimizer.label for spec, twin in zip(plain, other, strict=True) if spec.id != twin.id}
     assert changed == {"adam_cm"}
     assert not any("first_step" in spec.optimizer.hyperparameters for spec in plain)
+
+
+def recursion(steps, first_step="paper", capacity=5, beta1=0.9, beta2=0.999):
+    """The steps of Adam+CM in units of the learning rate, under a gradient of 1 whose norm never falls."""
+    m = v = 0.0
+    buffer, taken = [], []
+    for t in range(1, steps + 1):
+        if t == 1 and first_step == "authors":
+            buffer.append([1.0, 1.0])
+            taken.append(0.0)
+        else:
+            m = beta1 * m + (1 - beta1)
+            a = m + (sum(entry for _, entry in buffer) / len(buffer) if buffer else 0)
+            v = beta2 * v + (1 - beta2) * a * a
+            taken.append(a / (1 - beta1**t) / (v / (1 - beta2**t)) ** 0.5)
+            if len(buffer) == capacity and buffer:
+                buffer.remove(min(buffer))
+            if capacity:
+                buffer.append([1.0, m])
+        for item in buffer:
+            item[0] *= 0.7
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("row", "first_step", "capacity"),
+    [("Adam+CM", "paper", 5), ("the same without a buffer", "paper", 0),
+     ('Adam+CM with `first_step="authors"`', "authors", 5)],
+)  # fmt: skip
+def test_the_first_steps_are_as_long_as_the_documentation_says(row, first_step, capacity):
+    expected = recursion(10, first_step, capacity)
+    if capacity:
+        param = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        optimizer = AdamCM([param], lr=1.0, eps=0.0, first_step=first_step)
+        taken, before = [], 0.0
+        for _ in range(10):
+            param.grad = torch.ones_like(param)
+            optimizer.step()
+            taken.append(before - param.item())
+            before = param.item()
+        assert taken == pytest.approx(expected, rel=1e-9)
+    page = (Path(__file__).parents[2] / "docs" / "optimizers.md").read_text()
+    said = re.search(rf"^\| {re.escape(row)}, × α \| (.+) \|$", page, re.MULTILINE)[1].split(" | ")
+    shown = [*expected[:5], expected[9], sum(expected)]
+    assert [float(text) for text in said] == pytest.approx(shown, abs=0.5, rel=0)
+    assert [float(text) for text in said[:-1]] == pytest.approx(shown[:-1], abs=0.0501, rel=0)
 
 
 def test_the_numbers_of_the_recursion_are_those_of_a_run_by_hand():
