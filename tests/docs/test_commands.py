@@ -32,16 +32,16 @@ NOT_RUN = {
 """Commands that cannot run here, each with its reason; that they could be is checked: options, suites, scripts."""
 
 _SHORT = "--set epochs=2 --set schedule.milestones=[1]"
-_ONE = "--set epochs=1 --set schedule=constant"
+_FOUR = "--set epochs=4 --set schedule=constant"
 _FEW = "--starts 5 --steps 50"
 _ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
 REDUCED = {
     "cmbench train --suite digits": f"{_SHORT} --seeds 2",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
-    "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": _SHORT,
-    "cmbench train --suite digits --opt adam --opt adam_cm --out before --quiet": _ONE,
-    "cmbench train --suite digits --opt adam --opt adam_cm --set optimizers.adam_cm.lr=3e-4 --quiet": _ONE,
+    "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": f"{_SHORT} --seeds 2",
+    "cmbench train --suite digits --opt adam --opt adam_cm --out before --quiet": _FOUR,
+    "cmbench train --suite digits --opt adam --opt adam_cm --set optimizers.adam_cm.lr=3e-4 --quiet": _FOUR,
     'cmbench train --suite digits --grid --opt adam --opt adam_cm --set "grid.lr=[1e-2,1e-3]" '
     '--set "grid.betas=[[0.9,0.99]]"': _SHORT,
     "cmbench train --suite pydoc --jobs 2": "--seeds 1 --set max_steps=4 --opt adam --opt adam_cm",
