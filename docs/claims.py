@@ -44,7 +44,7 @@ def by_place(claims: list[dict[str, Any]]) -> str:
         f"| {place} | {' | '.join('; '.join(own.get(verdict, [])) for verdict in VERDICTS)} |"
         for place, own in cells.items()
     ]
-    return "\n".join(["| | comes out | the contrary does | open |", "|---|---|---|---|", *rows])
+    return "\n".join(["| | comes out | does not | open |", "|---|---|---|---|", *rows])
 
 
 def one_by_one(claims: list[dict[str, Any]]) -> str:

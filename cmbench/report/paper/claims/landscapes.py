@@ -36,10 +36,10 @@ def _figure1(number: int, where: str) -> tuple[Claim, ...]:
     return (
         _figure(number, "cm-lower-loss", f"{where}, Adam+CM ends at a lower loss than the others",
                 "loss_final", "lower", _CM_OVER_BASELINES),
-        _figure(number, "cm-ends-global", f"{where}, more starts of Adam+CM end at the global minimum than of the others",
-                "reached_global", "higher", _CM_OVER_BASELINES),
-        _figure(number, "cm-ever-global", f"{where}, more starts of Adam+CM are ever at the global minimum than of "
-                "the others", "ever_reached", "higher", _CM_OVER_BASELINES),
+        _figure(number, "cm-ends-global", f"{where}, more starts of Adam+CM end at the global minimum than of the "
+                "others", "reached_global", "higher", _CM_OVER_BASELINES),
+        _figure(number, "cm-ever-global", f"{where}, more starts of Adam+CM are ever at the global minimum than "
+                "of the others", "ever_reached", "higher", _CM_OVER_BASELINES),
     )  # fmt: skip
 
 
