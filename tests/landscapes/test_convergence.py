@@ -42,7 +42,7 @@ def test_the_rate_holds_for_4001_curvatures_between_the_ends(kappa, capacity, be
     assert rate(kappa, optimum.alpha, optimum.beta, capacity) == pytest.approx(optimum.rate, abs=2e-7)
 
 
-@pytest.mark.parametrize("kappa", [50, 2000])
+@pytest.mark.parametrize("kappa", [50, pytest.param(2000, marks=pytest.mark.long)])
 def test_no_learning_rate_and_momentum_of_a_scan_are_better_than_the_optimum_found(kappa):
     (fixed,) = best_rates([kappa], 5, beta=0.9)
     assert fixed.rate <= rate(kappa, np.geomspace(1e-4, 50, 200), np.array(0.9), 5).min() + 1e-9

@@ -122,6 +122,7 @@ def test_a_state_that_was_saved_without_it_is_of_the_papers_first_step():
     assert optimizer.param_groups[0]["first_step"] == "paper"
 
 
+@pytest.mark.long
 def test_torch_compile_leaves_the_first_step_out_of_its_graph():
     paths = []
     for compiled in (False, True):

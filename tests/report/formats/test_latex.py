@@ -63,8 +63,19 @@ def too_wide(log):
     return [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide", log) if float(points) > 5]
 
 
+SHORT = ("convergence", "digits", "escape_10d", "ptb", "table1")
+"""Suites of every kind; the others are compiled in `make test-all`."""
+
+
 @needs_latex
-@pytest.mark.parametrize("name", [name for name in builtin_suites() if load_suite(name).settings.kind != "sharpness"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in SHORT else [pytest.mark.long])
+        for name in builtin_suites()
+        if load_suite(name).settings.kind != "sharpness"
+    ],
+)
 def test_the_table_of_every_suite_compiles_and_fits_the_page(name, tmp_path):
     suite = load_suite(name)
     text = report.render(report.tables(filled(suite), suites=[suite]), "latex")
