@@ -3,3 +3,5 @@
 from typing import Literal
 
 Kind = Literal["train", "toy", "escape-ratio", "sharpness", "convergence"]
+LANDSCAPES: tuple[Kind, ...] = ("toy", "escape-ratio")
+"""The kinds of which a run is a cell of many starts."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cmbench.errors import UserError, suggest
-from cmbench.experiments.text import value_text
+from cmbench.experiments.kinds import LANDSCAPES
+from cmbench.experiments.text import canonical, value_text
 from cmbench.report.compare.sides import METRICS, Group, Side
 from cmbench.report.comparison import (
     FEWEST,
@@ -212,13 +213,9 @@ def _differences(base: Group, new: Group) -> tuple[str, ...]:
         one, other = flat(old), flat(now)
         for name in dict.fromkeys([*one, *other]):
             before, after = one.get(name), other.get(name)
-            if _plain(before) != _plain(after):
+            if canonical(before) != canonical(after):
                 found.append(f"{name} {value_text(before)} → {value_text(after)}")
     return tuple(found)
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _time(base: Group, new: Group) -> Ratio | None:
@@ -240,7 +237,7 @@ def _time(base: Group, new: Group) -> Ratio | None:
 
 
 def _unit(group: Group) -> str:
-    return "starts" if group.kind in ("toy", "escape-ratio") else "seeds"
+    return "starts" if group.kind in LANDSCAPES else "seeds"
 
 
 def _mean(values: Iterable[Value]) -> float | None:

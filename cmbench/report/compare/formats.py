@@ -12,7 +12,7 @@ from cmbench.errors import UserError, unknown
 from cmbench.report.compare.cells import CHANGES, CellChange, Change
 from cmbench.report.formats.markdown import escaped
 from cmbench.report.formats.terminal import captured
-from cmbench.report.verdicts.sentences import signed
+from cmbench.report.verdicts.sentences import difference_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,10 +86,7 @@ def _cells(cell: CellChange) -> list[str]:
     """A row of the table: the texts under `_HEADER`."""
     difference = ""
     if cell.comparison:
-        difference = signed(cell.comparison.effect)
-        if cell.comparison.interval:
-            low, high = cell.comparison.interval
-            difference += f" [{signed(low)}, {signed(high)}]"
+        difference = difference_text(cell.comparison)
         difference += f" {'' if cell.paired else 'other seeds, '}n={cell.comparison.n}"
     time = "" if cell.time is None else f"×{cell.time.value:.2f} [{cell.time.low:.2f}, {cell.time.high:.2f}]"
     visible = "" if cell.visible is None else f"±{cell.visible:.2g}"

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cmbench.errors import UserError
-from cmbench.experiments.grid import shipped
 from cmbench.experiments.result import Result
-from cmbench.experiments.suite import ResolvedSuite, suites_of
+from cmbench.experiments.suite import ResolvedSuite, load_suite, suites_of
 from cmbench.report.results import out_option
 from cmbench.report.runs.plan import plan_of
 from cmbench.report.table import Cell, Column, Row, Table
@@ -94,9 +93,7 @@ def _figures() -> list[int]:
 
 
 def _plan(name: str, results: Sequence[Result]) -> tuple[ResolvedSuite, list[Result], list[Any]]:
-    suite = shipped(name)
-    if suite is None:
-        raise ValueError(f"no suite '{name}'")
+    suite = load_suite(name)
     own = [result for result in results if result.suite.name == name]
     planned = plan_of(suite, [result for result in own if result.kind == suite.settings.kind])
     return suite, own, planned
@@ -146,7 +143,7 @@ def _merged(number: int, what: _Merged, results: Sequence[Result], out: Path | s
         )
         for title, row in first.items()
     ]
-    kind = _plan(what.suites[0], ())[0].settings.kind
+    kind = load_suite(what.suites[0]).settings.kind
     has_spread = any(cell.spread is not None for row in rows for cell in row.cells)
     table = Table(
         suite=f"table{number}",

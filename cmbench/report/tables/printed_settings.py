@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cmbench.experiments.grid import shipped
-from cmbench.experiments.suite import ResolvedSuite
+from cmbench.experiments.suite import load_suite
 from cmbench.experiments.text import value_text
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.paper.settings import BEST, GRIDS, PARAMETERS, SIZES
@@ -38,13 +37,6 @@ def _table(number: int, title: str, columns: Sequence[str], rows: Mapping[str, S
     )
 
 
-def _suite(name: str) -> ResolvedSuite:
-    suite = shipped(name)
-    if suite is None:
-        raise ValueError(f"no suite '{name}'")
-    return suite
-
-
 def _sizes(number: int) -> Table:
     """Table 6: what each workload trains and validates on."""
     from cmbench.workloads.registry import get_workload
@@ -73,7 +65,7 @@ def _parameters(number: int) -> Table:
 def _grid(number: int) -> Table:
     """Tables 8 and 12: the values tried."""
     names = _GRID_SUITES[number]
-    grids = {name: _separate(getattr(_suite(name).settings, "grid", {})) for name in names}
+    grids = {name: _separate(getattr(load_suite(name).settings, "grid", {})) for name in names}
     rows = {
         _SYMBOLS[key]: [_listed(values), *(_listed(grids[name].get(key, ())) for name in names)]
         for key, values in GRIDS[number].items()
@@ -83,7 +75,7 @@ def _grid(number: int) -> Table:
 
 
 def _separate(grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """The grid with β₁ and β₂ apart, each value once, from the largest."""
+    """The grid with β₁ and β₂ apart, each value once."""
     found: dict[str, list[Any]] = {}
     for key, values in grid.items():
         if key == "betas":
@@ -106,7 +98,7 @@ def _best(number: int) -> Table:
         texts = []
         for name in names:
             wanted = published[name].get(optimizer, {})
-            own = {o.name: o.hyperparameters for o in _suite(name).optimizers}.get(optimizer)
+            own = {o.name: o.hyperparameters for o in load_suite(name).optimizers}.get(optimizer)
             here = _setting({key: own.get(key) for key in wanted}) if own else "not in the suite"
             there = _setting(wanted)
             texts.append(here if here == there else f"{here} (paper: {there})")

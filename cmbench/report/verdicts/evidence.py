@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmbench.experiments.grid import shipped
+from cmbench.experiments.kinds import LANDSCAPES
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.experiments.suite import load_suite
 from cmbench.experiments.text import canonical, value_text
 from cmbench.report.captions import optimizer_text
 from cmbench.report.paper.claims.record import Claim, Of
@@ -70,9 +71,7 @@ def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
     specs: list[RunSpec] = []
     own: list[Result] = []
     for name in dict.fromkeys([claim.suite, *(of.suite for group in claim.order for of in group if of.suite)]):
-        suite = shipped(name)
-        if suite is None:
-            raise ValueError(f"claim {claim.id}: no suite '{name}'")
+        suite = load_suite(name)
         here = [r for r in results if r.suite.name == name and r.kind == suite.settings.kind]
         plan = plan_of(suite, here)
         own += here
@@ -86,12 +85,12 @@ def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
 
 def _variant(result: Result) -> str:
     """Equal for results that are compared with each other: the same data, the same starts."""
-    starts = [result.settings.get("starts"), result.seed] if _is_landscape(result.kind) else []
+    starts = [result.settings.get("starts"), result.seed] if result.kind in LANDSCAPES else []
     return canonical([result.settings.get("data"), *starts])
 
 
 def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result]) -> Evidence:
-    landscape = bool(specs) and _is_landscape(specs[0].kind)
+    landscape = bool(specs) and specs[0].kind in LANDSCAPES
     if results and not landscape:
         data = results[0].settings.get("data")
         specs = [spec for spec in specs if spec.data in (data, "", None)]
@@ -174,12 +173,10 @@ def _training_value(claim: Claim, result: Result, reference: Result | None) -> f
         epochs = SPEED_UPS[claim.place.number].epochs
         if reference is None:
             return None
-        own, other = (r.curves.get("val_accuracy", []) for r in (reference, result))
-        needed = speed_up(own, own, epochs)
-        if needed is None:
-            return None
+        own, other = (r.curves.get("val_accuracy", [])[:epochs] for r in (reference, result))
         # Where it is not reached at all, one epoch more than was looked at is the least it takes.
-        return speed_up(own, other, epochs) or _epochs_to_best(own, epochs) / (epochs + 1)
+        best = max((value for value in own if value is not None), default=None)
+        return speed_up(own, [*other, best], epochs + 1)
     name, _, how = claim.metric.partition("@")
     if not how:
         return result.metrics.get(name)
@@ -187,11 +184,6 @@ def _training_value(claim: Claim, result: Result, reference: Result | None) -> f
     if not known:
         return None
     return float(known[-1]) if how == "end" else math.fsum(known) / len(known)
-
-
-def _epochs_to_best(curve: Sequence[float | None], epochs: int) -> int:
-    known = [value if value is not None else -math.inf for value in curve[:epochs]]
-    return known.index(max(known)) + 1
 
 
 def _reference(claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]]) -> dict[int, Result]:
@@ -206,10 +198,6 @@ def _key(optimizer: OptimizerReference | None, settings: Mapping[str, Any], land
     """Equal for runs of one row, whatever their seed and number of starts."""
     who = [optimizer.name, optimizer.hyperparameters] if optimizer else None
     return canonical([who, {k: v for k, v in settings.items() if not (landscape and k == "starts")}])
-
-
-def _is_landscape(kind: str) -> bool:
-    return kind in ("toy", "escape-ratio")
 
 
 def _size(evidence: Evidence) -> int:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from cmbench.experiments.grid import shipped
 from cmbench.experiments.result import Result
+from cmbench.experiments.suite import load_suite
 from cmbench.report.comparison import FEWEST, Comparison, compare, holm
 from cmbench.report.paper.claims import CLAIMS, Claim
 from cmbench.report.results import out_option
@@ -87,8 +87,7 @@ def judge(results: Sequence[Result], claims: Iterable[Claim] = CLAIMS, out: Path
 
 
 def _verdict(claim: Claim, results: Sequence[Result], out: Path | str) -> Verdict:
-    suite = shipped(claim.suite)
-    kind = suite.settings.kind if suite else "train"
+    kind = load_suite(claim.suite).settings.kind
     what = claim.place.name if claim.across_suites else claim.suite
     blank = Verdict(claim, "not run", as_printed(claim), f"cmbench {kind} --suite {what}{out_option(out)}")
     if claim.relation == "below":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cmbench.report.comparison import FEWEST
+from cmbench.report.comparison import FEWEST, LEVEL, Comparison
 from cmbench.report.paper.claims import CLAIMS, Claim
 from cmbench.report.runs.groups import Group
 from cmbench.report.table import Table
@@ -47,7 +47,7 @@ def _details(verdict: Verdict) -> list[str]:
     return [*([effect_text(pair)] if pair else []), count, *needed_text(verdict)]
 
 
-def effect_text(pair: Pair, *, names: bool = True) -> str:
+def effect_text(pair: Pair) -> str:
     """`Adam+CM − Adam at s=20: +0.12 [+0.03, +0.21]`, without an interval where none can be given."""
     comparison = pair.comparison
     if comparison.n < FEWEST:
@@ -55,12 +55,17 @@ def effect_text(pair: Pair, *, names: bool = True) -> str:
     elif comparison.interval is None:
         number = f"{signed(comparison.effect)} everywhere" if comparison.effect else "no difference anywhere"
     else:
-        low, high = comparison.interval
-        number = f"{signed(comparison.effect)} [{signed(low)}, {signed(high)}]"
-    if not names:
-        return number
+        number = difference_text(comparison)
     at = f" at {pair.measure}" if pair.measure else ""
     return f"{pair.better} − {pair.worse}{at}: {number}"
+
+
+def difference_text(comparison: Comparison) -> str:
+    """`+0.12 [+0.03, +0.21]`, without the interval where there is none."""
+    if comparison.interval is None:
+        return signed(comparison.effect)
+    low, high = comparison.interval
+    return f"{signed(comparison.effect)} [{signed(low)}, {signed(high)}]"
 
 
 def needed_text(verdict: Verdict) -> list[str]:
@@ -83,8 +88,6 @@ def signed(value: float) -> str:
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> str:
     """`12 reproduced (10 of them also after Holm's correction over all 20 that were run), 3 contradicted, …`."""
-    from cmbench.report.comparison import LEVEL
-
     parts = []
     run = max((v.family for v in verdicts), default=0)
     for name in ("reproduced", "contradicted", "inconclusive", "incomplete", "not run"):
