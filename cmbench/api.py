@@ -15,6 +15,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.execute import Listener, Outcome, execute
 from cmbench.experiments.grid import suite_of_grid
+from cmbench.experiments.kinds import LANDSCAPES
 from cmbench.experiments.plan import narrow, plan_training
 from cmbench.experiments.settings import (
     ConvergenceSuite,
@@ -109,7 +110,7 @@ def run_suite(
 
 def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> None:
     """Raises `UserError` for what is wrong with a suite beyond what its file can show: its surfaces, its data."""
-    if suite.settings.kind in ("toy", "escape-ratio"):
+    if suite.settings.kind in LANDSCAPES:
         cells.prepare(cast(ResolvedSuite[LandscapeSuite], suite))
     elif suite.settings.kind == "train":
         _with_workload(cast(ResolvedSuite[TrainSuite], suite), machine)[1].identity()

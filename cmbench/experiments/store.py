@@ -9,14 +9,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cmbench.errors import UserError
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 def _finite(value: Any) -> Any:
@@ -49,6 +51,22 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_document(path: Path | str, model: type[Document], what: str, missing: str = "") -> Document:
+    """The JSON file at `path` as a `model`; raises `UserError` naming the file where it holds no `what`.
+
+    `missing` is what is said not to exist where there is no file, by default `what`.
+    """
+    try:
+        return model.model_validate(json.loads(Path(path).read_text()))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {missing or what}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not a {what}: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: not a {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _link(source: Path, target: Path) -> None:
@@ -142,15 +160,7 @@ class ResultStore:
     @staticmethod
     def read(path: Path | str) -> Result:
         """The result in the file at `path`; raises `UserError` naming the file when it holds none."""
-        try:
-            return Result.model_validate(json.loads(Path(path).read_text()))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such result") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(f"{path}: not a result: {error}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise UserError(f"{path}: not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return read_document(path, Result, "result")
 
     def results(self, suite: str | None = None) -> Iterator[tuple[Path, Result]]:
         """Every stored result with its path, ordered by path; of one suite where `suite` is given."""

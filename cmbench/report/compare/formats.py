@@ -138,11 +138,10 @@ _EXPLANATION = (
 
 
 def _document(cell: CellChange) -> dict[str, Any]:
-    document = asdict(cell)
-    comparison = document.pop("comparison")
-    found = cell.comparison
+    document, found = asdict(cell), cell.comparison
+    del document["comparison"]
     return document | {
         "difference": found and found.effect,
         "interval": found and found.interval,
-        "n": comparison and comparison["n"],
+        "n": found and found.n,
     }

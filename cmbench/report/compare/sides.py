@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
-from cmbench.errors import MissingResults, UserError
-from cmbench.experiments.kinds import Kind
+from cmbench.errors import MissingResults
+from cmbench.experiments.kinds import LANDSCAPES, Kind
 from cmbench.experiments.result import Result, Status
-from cmbench.experiments.store import ResultStore, write_atomically
+from cmbench.experiments.store import ResultStore, read_document, write_atomically
 from cmbench.experiments.suite import is_file_name, named
 from cmbench.experiments.text import canonical
 from cmbench.report.columns.training import JUDGED_BY
@@ -112,16 +111,7 @@ def read_side(place: Path, suites: Sequence[str] = ()) -> Side:
         if not found:
             raise nothing
         return Side(name=str(place), groups=tuple(_groups(found)))
-    try:
-        side = Side.model_validate(json.loads(place.read_text()))
-    except FileNotFoundError:
-        raise UserError(f"{place}: no such results folder or baseline file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{place}: not a baseline file: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{place}: not a baseline file: {where}: {first['msg']}") from None
+    side = read_document(place, Side, "baseline file", missing="results folder or baseline file")
     groups = tuple(group for group in side.groups if not meant or group.suite in meant)
     if not groups:
         raise nothing
@@ -158,9 +148,9 @@ def _groups(results: Iterable[Result]) -> list[Group]:
 
 
 def _cell(result: Result) -> str:
-    parts = {name: result.settings[name] for name in _CELL if result.settings.get(name) is not None}
-    if result.kind not in ("toy", "escape-ratio", "convergence"):
+    if result.kind not in (*LANDSCAPES, "convergence"):
         return ""
+    parts = {name: result.settings[name] for name in _CELL if result.settings.get(name) is not None}
     return " ".join(str(v) if name == "surface" else f"{name}={v:g}" for name, v in parts.items())
 
 
