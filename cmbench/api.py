@@ -16,6 +16,7 @@ from cmbench.experiments.environment import pick_device
 from cmbench.experiments.execute import Listener, Outcome, execute
 from cmbench.experiments.grid import suite_of_grid
 from cmbench.experiments.kinds import LANDSCAPES
+from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import narrow, plan_training
 from cmbench.experiments.settings import (
     ConvergenceSuite,
@@ -117,7 +118,8 @@ def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> No
 
 
 def _with_workload(suite: ResolvedSuite[TrainSuite], machine: Machine) -> tuple[ResolvedSuite[TrainSuite], Workload]:
-    """The suite with those of its workload's options that are not at their defaults, and the workload."""
+    """The suite with its optimizers imported and its workload's options that are not defaults, and the workload."""
+    suite = completed(suite)
     name, where = suite.settings.workload, f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
     workload = get_workload(name, where, machine.data_dir, suite.settings.options)
     options = unusual_options(name, suite.settings.options, where)

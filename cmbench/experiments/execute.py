@@ -193,6 +193,12 @@ def _take_over(spec: RunSpec, equal: Stored, store: ResultStore, listener: Liste
     return result
 
 
+def _sources(spec: RunSpec) -> dict[str, str]:
+    """What stands for the data and, where it is not registered, for the code of the optimizer."""
+    found = {"data": spec.data, "optimizer": spec.optimizer.source if spec.optimizer else None}
+    return {name: source for name, source in found.items() if source}
+
+
 def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:
     return Result(
         kind=spec.kind,
@@ -208,6 +214,6 @@ def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:
         lanes=measurement.lanes,
         curves=measurement.curves,
         cost=measurement.cost,
-        environment=environment(device) | measurement.environment | ({"data": spec.data} if spec.data else {}),
+        environment=environment(device) | measurement.environment | _sources(spec),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

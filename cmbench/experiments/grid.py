@@ -9,36 +9,41 @@ from itertools import product
 from typing import Any
 
 from cmbench.errors import UserError
+from cmbench.experiments.entries import OptimizerSpec
+from cmbench.experiments.outside import completed
 from cmbench.experiments.settings import TrainSuite
-from cmbench.experiments.suite import OptimizerSpec, ResolvedSuite, builtin_suites, load_suite
-from cmbench.experiments.text import value_text
-from cmbench.optim.registry import HYPERPARAMETERS
+from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
+from cmbench.experiments.text import canonical, value_text
 
 FIRST_SEED = 1000
 """A grid's seeds begin here: those that a suite's results are reported for must not choose its settings."""
 SEEDS = 2
 """Seeds of each setting where the command line says nothing."""
 _SUFFIX = "_grid"
-_SETTING = re.compile(rf"(?: (?:{'|'.join(HYPERPARAMETERS)})=\S+)+$")
+_SETTING = re.compile(r"(?: [a-z]\w+=\S+)+$")
 
 
-def load_grid(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[str] = ()) -> ResolvedSuite[TrainSuite]:
+def load_grid(
+    name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[str] = (), complete: bool = True
+) -> ResolvedSuite[TrainSuite]:
     """The grid of a training suite, with `--opt` and `--set` applied: a suite called `NAME_grid`.
 
-    For each of its optimizers it has the product of the grid's hyperparameters that the optimizer has, the last one
-    varying fastest; the others keep the suite's values. Settings that two labels share are there once. Raises
-    `UserError` where the suite has no grid, or none for the chosen optimizers.
+    For each of its optimizers it has the product of the hyperparameters in its own grid, or of those in the suite's
+    that it has, the last one varying fastest; the others keep the suite's values. Settings that two labels share are
+    there once. Optimizers that are not registered are imported, unless it need not be `complete`. Raises `UserError`
+    where the suite has no grid, or none for the chosen optimizers.
     """
     suite = load_suite(name_or_file, kind="train", opts=opts, sets=[f"seeds={SEEDS}", *sets])
+    suite = completed(suite) if complete else suite
     grid, where = suite.settings.grid, f"{suite.name}.yaml: grid"
-    if not grid:
+    if not grid and not any(spec.grid for spec in suite.optimizers):
         raise UserError(f"{where}: missing; accepted: the values to try, e.g. grid: {{lr: [0.01, 0.001]}}")
-    if not any(name in spec.hyperparameters for spec in suite.optimizers for name in grid):
+    if not any(_axes(spec, grid) for spec in suite.optimizers):
         labels = ", ".join(spec.label for spec in suite.optimizers)
         raise UserError(f"{where}: no chosen optimizer ({labels}) has one of {', '.join(grid)}")
     trials: dict[Any, OptimizerSpec] = {}
     for trial in (trial for spec in suite.optimizers for trial in _trials(spec, grid)):
-        trials.setdefault((trial.name, tuple(trial.hyperparameters.items())), trial)
+        trials.setdefault((trial.name, canonical(trial.hyperparameters)), trial)
     settings = suite.settings.model_copy(update={"paper": None, "grid": {}})
     return replace(
         suite,
@@ -49,15 +54,20 @@ def load_grid(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[str
     )
 
 
+def _axes(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return spec.grid or {name: values for name, values in grid.items() if name in spec.hyperparameters}
+
+
 def _trials(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> list[OptimizerSpec]:
-    axes = {name: values for name, values in grid.items() if name in spec.hyperparameters}
+    axes = _axes(spec, grid)
     trials = []
     for point in product(*axes.values()):
         values = dict(zip(axes, point, strict=True))
         varying = [
             f" {name}={value_text(value, compact=True)}" for name, value in values.items() if len(axes[name]) > 1
         ]
-        trials.append(OptimizerSpec(spec.label + "".join(varying), spec.name, spec.hyperparameters | values))
+        label = spec.label + "".join(varying)
+        trials.append(replace(spec, label=label, hyperparameters=spec.hyperparameters | values, grid={}))
     return trials
 
 
@@ -78,6 +88,8 @@ def shipped(name: str) -> ResolvedSuite | None:
     if name in suites:
         return load_suite(name)
     stem = suite_of_grid(name)
-    if stem is None or stem not in suites or not getattr(load_suite(stem).settings, "grid", None):
+    if stem is None or stem not in suites:
         return None
-    return load_grid(stem)
+    suite = load_suite(stem)
+    has_grid = bool(getattr(suite.settings, "grid", None)) or any(spec.grid for spec in suite.optimizers)
+    return load_grid(stem, complete=False) if has_grid else None

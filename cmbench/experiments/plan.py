@@ -29,6 +29,7 @@ from cmbench.experiments.settings import (
     TrainSuite,
 )
 from cmbench.experiments.suite import ResolvedSuite
+from cmbench.plugins.resolve import identity_of
 
 Settings = TypeVar("Settings", bound=Frozen, covariant=True, default=Frozen)
 Narrow = TypeVar("Narrow", bound=Frozen)
@@ -69,6 +70,9 @@ class RunSpec(Frozen, Generic[Settings]):
         identity["settings"] = self.settings.document()
         if self.optimizer:
             del identity["optimizer"]["label"]
+            if self.optimizer.source is None:
+                del identity["optimizer"]["source"]
+            identity["optimizer"]["name"] = identity_of(self.optimizer.name)
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -113,7 +117,8 @@ def narrow(settings: Frozen, target: type[Narrow], **overrides: Any) -> Narrow:
 
 def _references(suite: ResolvedSuite[Suite]) -> tuple[SuiteReference, list[OptimizerReference]]:
     return SuiteReference(name=suite.name, sha256=suite.sha256), [
-        OptimizerReference(name=o.name, label=o.label, hyperparameters=o.hyperparameters) for o in suite.optimizers
+        OptimizerReference(name=o.name, label=o.label, hyperparameters=o.hyperparameters, source=o.source)
+        for o in suite.optimizers
     ]
 
 

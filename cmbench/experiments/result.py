@@ -24,17 +24,27 @@ class SuiteReference(_Record):
 
 
 class OptimizerReference(_Record):
-    """The optimizer of a run: its registry name, its label in the suite, every hyperparameter."""
+    """The optimizer of a run: its name, its label in the suite, every hyperparameter.
+
+    `source` stands for the code of one that is not registered: a distribution with its version, or a file's SHA-256.
+    """
 
     name: str
     label: str
     hyperparameters: dict[str, Any]
+    source: str | None = None
 
     @field_validator("hyperparameters")
     @classmethod
     def _pairs_are_tuples(cls, values: dict[str, Any]) -> dict[str, Any]:
         # JSON has only lists: what is read must equal what was written.
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return {key: _with_tuples(value) for key, value in values.items()}
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 class Cost(_Record):

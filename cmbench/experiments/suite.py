@@ -6,7 +6,7 @@ import copy
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, overload
@@ -16,7 +16,17 @@ from typing_extensions import TypeVar
 
 from cmbench.errors import UserError, suggest, unknown
 from cmbench.experiments import yaml
-from cmbench.experiments.files import folder_name
+from cmbench.experiments.entries import (
+    OptimizerSpec,
+    Wish,
+    check_folders,
+    checked_grid,
+    choose,
+    entries_of,
+    give_all,
+    is_wish,
+    resolved,
+)
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.settings import (
     SUITE_TYPES,
@@ -28,20 +38,9 @@ from cmbench.experiments.settings import (
     TrainSuite,
 )
 from cmbench.experiments.workload_options import joined_workload, split_workload
-from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY, get_info
+from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY
 
 Settings = TypeVar("Settings", bound=Suite, covariant=True, default=Suite)
-_Entries = dict[str, dict[str, Any]]
-"""An optimizer's name and hyperparameters, by label."""
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """An optimizer of a suite: its label there, its registry name, all of its hyperparameters."""
-
-    label: str
-    name: str
-    hyperparameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,7 @@ class ResolvedSuite(Generic[Settings]):
             if not document.get(key):
                 document.pop(key, None)
         if self.optimizers:
-            document["optimizers"] = {
-                spec.label: ({} if spec.name == spec.label else {"name": spec.name}) | spec.hyperparameters
-                for spec in self.optimizers
-            }
+            document["optimizers"] = {spec.label: spec.document() for spec in self.optimizers}
         return document
 
     def as_yaml(self) -> str:
@@ -177,21 +173,26 @@ def load_suite(
     if kind is not None and content["kind"] != kind:
         raise UserError(f"{where}: kind: this command runs '{kind}' suites, this one is '{content['kind']}'")
 
-    content["optimizers"] = _choose(_entries(content.get("optimizers") or {}, where), opts, where)
-    origin = {}
+    entries = content["optimizers"] = choose(entries_of(content.get("optimizers") or {}, where), opts, where)
+    origin: dict[str, str] = {}
+    wishes: list[Wish] = []
     for assignment in sets:
-        origin[_override(content, assignment, suite_type.model_fields, where)] = f"--set {assignment}"
+        key, wished = _override(content, assignment, suite_type.model_fields, where)
+        origin[key] = f"--set {assignment}"
+        wishes += wished
 
     if "workload" in suite_type.model_fields:
         split_workload(content, where, origin)
     if "grid" in suite_type.model_fields and content.get("grid") is not None:
-        content["grid"] = _grid(content["grid"], where, origin)
+        every = HYPERPARAMETERS if all(entry["name"] in REGISTRY for entry in entries.values()) else None
+        content["grid"] = checked_grid(content["grid"], where, origin, known=every)
     try:
         settings = suite_type.model_validate(content)
     except ValidationError as error:
         raise UserError(_explain(error, where, suite_type, origin)) from None
-    _check_folders(content["optimizers"], where)
-    optimizers = tuple(_resolve(label, entry, where, origin) for label, entry in content["optimizers"].items())
+    check_folders(entries, where)
+    folder = path.parent if is_file_name(name_or_file) else None
+    optimizers = tuple(resolved(label, entry, where, origin, wishes, folder) for label, entry in entries.items())
     needs_optimizers = content["kind"] in ("train", "toy", "escape-ratio")
     if needs_optimizers and not optimizers:
         raise UserError(f"{where}: optimizers: at least one is needed (in the file, or with --opt)")
@@ -200,48 +201,8 @@ def load_suite(
     return ResolvedSuite(name, hashlib.sha256(path.read_bytes()).hexdigest(), settings, optimizers)
 
 
-def _entries(optimizers: Any, where: str) -> _Entries:
-    if not isinstance(optimizers, dict):
-        raise UserError(f"{where}: optimizers: {optimizers!r}: accepted: a mapping of labels to hyperparameters")
-    entries = {}
-    for label, entry in optimizers.items():
-        if entry is not None and not isinstance(entry, dict):
-            raise UserError(f"{where}: optimizers.{label}: {entry!r}: accepted: a mapping of hyperparameters")
-        entries[str(label)] = {"name": str(label)} | (entry or {})
-    return entries
-
-
-def _check_folders(labels: Iterable[str], where: str) -> None:
-    """Every label has a folder of its own for its results."""
-    folders: dict[str, str] = {}
-    for label in labels:
-        other = folders.setdefault(folder_name(label), label)
-        if other != label:
-            raise UserError(
-                f"{where}: optimizers.{label}: its results would share the folder '{folder_name(label)}' with those of "
-                f"'{other}': accepted: labels that differ in letters or digits"
-            )
-
-
-def _choose(entries: _Entries, opts: Sequence[str], where: str) -> _Entries:
-    """The entries that `--opt` picks: by label, else by name, else the registry's defaults under that name."""
-    if not opts:
-        return entries
-    chosen = {}
-    for opt in opts:
-        if opt in entries:
-            chosen[opt] = entries[opt]
-        elif named := {label: entry for label, entry in entries.items() if entry["name"] == opt}:
-            chosen |= named
-        elif opt in REGISTRY:
-            chosen[opt] = {"name": opt}
-        else:
-            raise unknown("optimizer", opt, dict.fromkeys([*entries, *REGISTRY]), f"--opt (suite {where})")
-    return chosen
-
-
-def _override(content: dict[str, Any], assignment: str, fields: Any, where: str) -> str:
-    """Applies one `--set key=value` to `content`; returns the dotted key it went to."""
+def _override(content: dict[str, Any], assignment: str, fields: Any, where: str) -> tuple[str, tuple[Wish, ...]]:
+    """Applies one `--set key=value` to `content`; the dotted key it went to, and what optimizers may take of it."""
     # A label may itself hold '=' and '.', so both are looked for from the right.
     key, equals, text = assignment.rpartition("=")
     if not equals or not key.strip():
@@ -252,7 +213,7 @@ def _override(content: dict[str, Any], assignment: str, fields: Any, where: str)
         if label not in content["optimizers"]:
             raise unknown("optimizer", label, content["optimizers"], f"--set {assignment}")
         content["optimizers"][label][hyperparameter] = value
-        return key
+        return key, ()
     first, *rest = key.split(".")
     if first in fields:
         target = content
@@ -263,53 +224,11 @@ def _override(content: dict[str, Any], assignment: str, fields: Any, where: str)
             target[part] = inner = {} if inner is None else dict(inner)
             target = inner
         target[rest[-1] if rest else first] = value
-        return key
-    if key in HYPERPARAMETERS:
-        having = [label for label, entry in content["optimizers"].items() if _has(entry["name"], key)]
-        if not having:
-            raise UserError(f"--set {assignment}: no chosen optimizer has '{key}' ({', '.join(content['optimizers'])})")
-        for label in having:
-            content["optimizers"][label][key] = value
-        return key
+        return key, ()
+    if is_wish(content["optimizers"], key):
+        return key, give_all(content["optimizers"], key, value, assignment)
     accepted = [name for name in fields if name not in ("kind", "optimizers")] + list(HYPERPARAMETERS)
     raise unknown("key", key, accepted, f"--set {assignment} (suite {where})")
-
-
-def _grid(grid: Any, where: str, origin: dict[str, str]) -> dict[str, tuple[Any, ...]]:
-    """The values to try of each hyperparameter, all validated."""
-    if not isinstance(grid, dict):
-        raise UserError(f"{where}: grid: {grid!r}: accepted: a mapping of hyperparameters to lists of values")
-    checked = {}
-    for name, values in grid.items():
-        source = next((f" (from {origin[key]})" for key in (f"grid.{name}", "grid") if key in origin), "")
-        if name not in HYPERPARAMETERS:
-            raise unknown("hyperparameter", name, HYPERPARAMETERS, f"{where}: grid{source}")
-        hyperparameter, place = HYPERPARAMETERS[name], f"{where}: grid.{name}"
-        if not isinstance(values, list) or not values:
-            raise UserError(f"{place}: {values!r}{source}: accepted: a list of values, each {hyperparameter.accepts}")
-        try:
-            checked[name] = tuple(hyperparameter.validated(value) for value in values)
-        except ValueError as error:
-            raise UserError(f"{place}: {error}{source}") from None
-        if len(set(checked[name])) < len(values):
-            raise UserError(f"{place}: {values!r}{source}: a value is given twice; accepted: different values")
-    return checked
-
-
-def _has(name: str, hyperparameter: str) -> bool:
-    return name in REGISTRY and hyperparameter in REGISTRY[name].defaults
-
-
-def _resolve(label: str, entry: dict[str, Any], where: str, origin: dict[str, str]) -> OptimizerSpec:
-    hyperparameters = {key: value for key, value in entry.items() if key != "name"}
-    try:
-        info = get_info(entry["name"])
-        return OptimizerSpec(label, info.name, info.resolve(hyperparameters))
-    except ValueError as error:
-        source = "".join(
-            f" (from {text})" for key, text in origin.items() if key.rpartition(".")[2] in str(error).partition(":")[0]
-        )
-        raise UserError(f"{where}: optimizers.{label}: {error}{source}") from None
 
 
 def _explain(error: ValidationError, where: str, suite_type: type, origin: dict[str, str]) -> str:

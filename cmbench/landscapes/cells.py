@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cmbench.errors import UserError
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
+from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import RunSpec, plan_landscapes
 from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeSuite
 from cmbench.experiments.store import ResultStore
@@ -58,6 +59,7 @@ def prepare(suite: ResolvedSuite[LandscapeSuite]) -> Prepared:
     Raises `UserError` naming the suite and the key: for an unknown surface, a number of coordinates that a surface
     does not have, a parameter that is missing or belongs to no surface, a user's function that is no surface.
     """
+    suite = completed(suite)
     settings = suite.settings
     domains: dict[str, Interval] = {}
     identities: dict[str, str] = {}

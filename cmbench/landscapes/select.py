@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cmbench.errors import UserError
+from cmbench.experiments.entries import OptimizerSpec
+from cmbench.experiments.outside import completed
 from cmbench.experiments.settings import LandscapeSuite
-from cmbench.experiments.suite import OptimizerSpec, ResolvedSuite, builtin_suites, read_suite
-from cmbench.optim.registry import get_info
+from cmbench.experiments.suite import ResolvedSuite, builtin_suites, read_suite
+from cmbench.optim.registry import HYPERPARAMETERS
 
 DEFAULT_SURFACE = "ackley"
 GENERAL_SUITE = "surface"
@@ -36,6 +38,7 @@ def with_capacities(suite: ResolvedSuite[LandscapeSuite], capacities: Sequence[i
 
     Raises `UserError` for a capacity that is refused, or when no optimizer has a memory.
     """
+    suite = completed(suite)
     chosen: list[OptimizerSpec] = []
     for spec in suite.optimizers:
         if "capacity" not in spec.hyperparameters:
@@ -44,10 +47,10 @@ def with_capacities(suite: ResolvedSuite[LandscapeSuite], capacities: Sequence[i
         base = re.sub(r" C=\d+$", "", spec.label)
         for capacity in capacities:
             try:
-                values = get_info(spec.name).resolve(spec.hyperparameters | {"capacity": capacity})
+                values = spec.hyperparameters | {"capacity": HYPERPARAMETERS["capacity"].validated(capacity)}
             except ValueError as error:
                 raise UserError(f"--capacity {capacity}: {error}") from None
-            variant = OptimizerSpec(f"{base} C={capacity}", spec.name, values)
+            variant = replace(spec, label=f"{base} C={capacity}", hyperparameters=values)
             if variant not in chosen:
                 chosen.append(variant)
     if all("capacity" not in spec.hyperparameters for spec in chosen):

@@ -14,7 +14,8 @@ from cmbench.optim.classes import class_of
 from cmbench.optim.probes import MEG, SAM, Probe
 from cmbench.optim.registry import OptimizerInfo, get_info
 
-_PROBES: dict[str, type[Probe]] = {"sam": SAM, "meg": MEG}
+PROBES: dict[str, type[Probe]] = {"sam": SAM, "meg": MEG}
+"""The class of each probe."""
 
 
 def create_optimizer(
@@ -47,7 +48,7 @@ def create_optimizer(
     base = made(params, **options, **{key: value for key, value in values.items() if key in of_base})
     if info.probe is None:
         return base
-    return _PROBES[info.probe.key](base, **{key: value for key, value in values.items() if key in of_probe})
+    return PROBES[info.probe.key](base, **{key: value for key, value in values.items() if key in of_probe})
 
 
 def _base_class(info: OptimizerInfo) -> tuple[type[Optimizer], set[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -16,6 +15,7 @@ from torch.optim import Optimizer
 from cmbench.optim.buffer import norms, per_lane
 from cmbench.optim.registry import HYPERPARAMETERS
 from cmbench.optim.sharded import is_sharded, local, norms_over_shards
+from cmbench.optim.wrapper import Wrapper
 
 
 @contextmanager
@@ -39,57 +39,12 @@ def frozen_batch_statistics() -> Iterator[None]:
             module.track_running_stats = True
 
 
-class Probe(Optimizer):
+class Probe(Wrapper):
     """Wraps the optimizer `base`, whose parameter groups and state it shows as its own.
 
     `step(closure)` evaluates the closure twice: at θ, and at the probe point, whose gradient `base` gets, back at θ.
     The closure follows torch's convention: it zeroes the gradients, computes the loss, calls `backward()`, returns it.
     """
-
-    def __init__(self, base: Optimizer, **hyperparameters: Any) -> None:
-        if not isinstance(base, Optimizer):
-            raise TypeError(f"invalid base: {base!r} (accepted: an instance of torch.optim.Optimizer)")
-        for name, value in hyperparameters.items():
-            hyperparameters[name] = HYPERPARAMETERS[name].validated(value)
-        self.base = base
-        self._own = hyperparameters
-        super().__init__(base.param_groups, {**base.defaults, **hyperparameters})
-
-    # Always those of `base`, which replaces its own when it loads a state. torch's constructor and unpickling assign
-    # to them: nothing is kept of that.
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """Those of the wrapped optimizer, with the probe's hyperparameter in each."""
-        return self.base.param_groups
-
-    @param_groups.setter
-    def param_groups(self, _: Any) -> None: ...
-
-    @property
-    def state(self) -> defaultdict[Tensor, Any]:
-        """That of the wrapped optimizer."""
-        return self.base.state
-
-    @state.setter
-    def state(self, _: Any) -> None: ...
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds the group to the wrapped optimizer."""
-        for name, value in self._own.items():
-            param_group[name] = HYPERPARAMETERS[name].validated(param_group.get(name, value))
-        if not any(param_group is group for group in self.base.param_groups):  # torch's constructor adds what is there
-            self.base.add_param_group(param_group)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"base": self.base, "_own": self._own, "defaults": self.defaults}
-
-    def state_dict(self) -> dict[str, Any]:
-        """That of the wrapped optimizer; the probe has no state of its own."""
-        return self.base.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads what `state_dict` returned."""
-        self.base.load_state_dict(state_dict)
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         """This process's part of every parameter that has a gradient, with the way from it to the probe point."""

@@ -7,7 +7,7 @@ A name is `rule[_probe][_memory]`. This module imports no torch, so suites are v
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -78,7 +78,7 @@ class OptimizerInfo:
         known, values = self.hyperparameters, self.defaults
         for name, value in given.items():
             if name not in known:
-                raise ValueError(f"{self.name} has no hyperparameter '{name}': {_accepted(name, known)}")
+                raise ValueError(f"{self.name} has no hyperparameter '{name}': {accepted(name, known)}")
             values[name] = known[name].validated(value)
         return {
             name: value
@@ -108,11 +108,21 @@ def list_optimizers() -> list[str]:
 def get_info(name: str) -> OptimizerInfo:
     """The record of the optimizer called `name`; raises `ValueError` with a suggestion when there is none."""
     if name not in REGISTRY:
-        raise ValueError(f"unknown optimizer '{name}': {_accepted(name, REGISTRY)}")
+        raise ValueError(f"unknown optimizer '{name}': {accepted(name, REGISTRY)}")
     return REGISTRY[name]
 
 
-def _accepted(name: str, known: Iterable[str]) -> str:
+def title_of(name: str, hyperparameters: Mapping[str, Any]) -> str:
+    """How an optimizer is called in a table: `Adam+CM`, or of one that is not registered here `Lion+SAM+CG`."""
+    if name in REGISTRY:
+        return REGISTRY[name].title
+    parts: dict[str, Mapping[str, Part]] = {"probe": PROBES, "memory": MEMORIES}
+    added = (known[hyperparameters[key]].title for key, known in parts.items() if hyperparameters.get(key) in known)
+    return "+".join((name.rpartition(":")[2].rpartition(".")[2], *added))
+
+
+def accepted(name: str, known: Iterable[str]) -> str:
+    """A suggestion for a misspelled name, where there is one, and what is accepted."""
     close = difflib.get_close_matches(str(name), known := list(known), n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}accepted: {', '.join(known)}"

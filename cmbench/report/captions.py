@@ -9,16 +9,16 @@ from cmbench.experiments.grid import split_label
 from cmbench.experiments.result import OptimizerReference
 from cmbench.experiments.settings import PaperReference
 from cmbench.experiments.text import value_text
-from cmbench.optim.registry import REGISTRY
+from cmbench.optim.registry import title_of
 from cmbench.report.table import Difference
 
 
 def optimizer_text(optimizer: OptimizerReference) -> str:
     """`Adam+CM`, `Adam+CM C=20` for the label `adam_cm C=20`, `Adam (mine) lr=0.1` for the label `mine lr=0.1`."""
-    title = REGISTRY[optimizer.name].title if optimizer.name in REGISTRY else optimizer.name
+    title = title_of(optimizer.name, optimizer.hyperparameters)
     label, setting = split_label(optimizer.label)
     rest = label.removeprefix(optimizer.name)
-    if label != optimizer.name:
+    if rest and not rest.startswith("+"):  # `module:NAME+sam` says no more than the title
         title = f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({label})"
     return f"{title} {setting}".strip()
 

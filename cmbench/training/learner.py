@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,13 +10,17 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cmbench.errors import UserError
+from cmbench.experiments.outside import build, is_probed
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.settings import TrainSettings
-from cmbench.optim import create_optimizer, get_info
+from cmbench.optim.critical import CriticalOptimizer
+from cmbench.optim.memory_over import MemoryOver
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
+from cmbench.optim.wrapper import layers
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import derived_seed
+from cmbench.training.stepper import Stepper
 from cmbench.workloads.base import Batch, Evaluation, Task, Workload
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -25,16 +28,17 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def check_settings(spec: RunSpec[TrainSettings], processes: int) -> None:
     """Raises `UserError` for settings that do not go together in a run of so many processes."""
-    settings, sharded = spec.settings, _is_sharded(spec, processes)
-    if settings.precision == "fp16" and (sharded or (_is_probed(spec) and settings.clip_norm)):
+    settings, sharded, optimizer = spec.settings, _is_sharded(spec, processes), spec.chosen_optimizer
+    probed = is_probed(optimizer.name, optimizer.hyperparameters)
+    if settings.precision == "fp16" and (sharded or (probed and settings.clip_norm)):
         what = "parallel fsdp" if sharded else "clip_norm and a probe (sam, meg)"
         raise UserError(f"precision fp16 does not go with {what}: accepted: bf16, fp32")
+    if sharded and any(key in optimizer.hyperparameters for key in ("probe", "memory", "rest")):
+        raise UserError(
+            f"parallel fsdp does not go with what is put to '{optimizer.name}': accepted: ddp, or one process"
+        )
     if sharded and spec.telemetry and spec.telemetry.sharpness_every:
         raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
-
-
-def _is_probed(spec: RunSpec[TrainSettings]) -> bool:
-    return bool(get_info(spec.chosen_optimizer.name).probe)
 
 
 def _is_sharded(spec: RunSpec[TrainSettings], processes: int) -> bool:
@@ -51,8 +55,7 @@ class Learner:
         self, spec: RunSpec[TrainSettings], workload: Workload, device: torch.device, processes: Processes
     ) -> None:
         self.settings, self.device, self.processes = spec.settings, device, processes
-        self._hyperparameters = spec.chosen_optimizer.hyperparameters
-        self._probed, self._sharded = _is_probed(spec), _is_sharded(spec, processes.size)
+        self._sharded = _is_sharded(spec, processes.size)
         check_settings(spec, processes.size)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derived_seed(spec.seed, "weights"))
@@ -76,8 +79,14 @@ class Learner:
             self.network = DistributedDataParallel(model)
         self.parameters = list(model.parameters())
         self.start = [local(p.detach()).clone() for p in self.parameters]
-        self.optimizer = create_optimizer(spec.chosen_optimizer.name, self.parameters, **self._hyperparameters)
+        named = {"params": self.parameters, "names": [name for name, _ in model.named_parameters()]}
+        optimizer = spec.chosen_optimizer
+        self.optimizer = build(optimizer.name, optimizer.hyperparameters, [named], spec.title)
+        self._rates = [group.get("lr") for group in self.optimizer.param_groups]
+        self._create_graph = bool(optimizer.hyperparameters.get("create_graph"))
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
+        outside = optimizer.source is not None
+        self.stepper = Stepper(self.optimizer, self.parameters, self.scaler, self.settings.clip_norm, outside=outside)
 
     def check_batches(self, task: Task) -> None:
         """Raises `UserError` where a batch of the task is too small for every process to have its parts."""
@@ -90,8 +99,9 @@ class Learner:
 
     def set_lr(self, factor: float) -> None:
         """Sets the learning rate to `factor` times the run's."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._hyperparameters["lr"] * factor
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            if rate is not None:
+                group["lr"] = rate * factor
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _DTYPES.get(self.settings.precision)
@@ -127,44 +137,23 @@ class Learner:
                     # Processes are averaged, parts are added: together they give the mean over the whole batch.
                     weight = part.targets.numel() * self.processes.size / part.whole
                     loss = loss if weight == 1 else loss * weight
-                    torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
+                    scaled = loss if self.scaler is None else self.scaler.scale(loss)
+                    torch.autograd.backward(scaled, create_graph=self._create_graph)
                 total = total + loss.detach()
                 left.append(after)
-            if self.scaler is None:
-                self._clip()
+            if self.scaler is None and self.settings.clip_norm:
+                nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
             return total
 
-        loss = self._stepped(closure)
-        # A probe evaluates twice; the text goes on from where it was read at θ.
+        loss = self.stepper.step(closure)
+        # Some evaluate more than once; the text goes on from where it was read at θ.
         return loss, left[: len(parts)]
-
-    def _stepped(self, closure: Callable[[], Any]) -> Tensor:
-        loss: Tensor
-        if self._probed:
-            probe: Any = self.optimizer
-            loss = probe.step(closure, scaler=self.scaler)
-        else:
-            loss = closure()
-            if self.scaler is None:
-                self.optimizer.step()
-            else:
-                if self.settings.clip_norm:
-                    self.scaler.unscale_(self.optimizer)
-                    self._clip()
-                self.scaler.step(self.optimizer)
-        if self.scaler is not None:
-            self.scaler.update()
-        return loss
 
     def _without_communication(self, unless: bool) -> AbstractContextManager[Any]:
         """Gradients stay in their process until the last part of a batch."""
         if unless or not isinstance(self.network, DistributedDataParallel):
             return nullcontext()
         return self.network.no_sync()
-
-    def _clip(self) -> None:
-        if self.settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
 
     def gradient_norm(self) -> Tensor:
         """‖g‖₂ of the gradient that the last step was made with (clipped, at the probe point), on the device."""
@@ -174,8 +163,10 @@ class Learner:
 
     def buffer_stats(self) -> BufferStats | None:
         """What the buffer holds; None for an optimizer without one. Every process must call it."""
-        stats = getattr(self._base(), "buffer_stats", None)
-        return stats() if stats else None
+        for layer in layers(self.optimizer):
+            if isinstance(layer, (CriticalOptimizer, MemoryOver)):
+                return layer.buffer_stats()
+        return None
 
     def distance(self) -> float:
         """‖θ − θ₀‖₂ over all parameters."""

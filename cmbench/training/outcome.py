@@ -6,15 +6,14 @@ import resource
 import sys
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from cmbench.experiments.execute import Measurement
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import TrainSettings
-from cmbench.optim import get_info
 from cmbench.optim.sharded import local
+from cmbench.optim.wrapper import state_tensors
 from cmbench.training.epoch_end import known, mean
 from cmbench.training.learner import Learner
 from cmbench.training.position import Ending, Position
@@ -29,7 +28,7 @@ def measurement(
         wall_seconds=position.wall_seconds,
         evaluation_seconds=position.evaluation_seconds,
         steps=position.step,
-        gradient_evaluations=position.step * get_info(spec.chosen_optimizer.name).gradient_evaluations,
+        gradient_evaluations=position.gradient_evaluations,
         peak_memory_bytes=_peak_memory(learner.device),
         optimizer_state_bytes=_state_bytes(learner.optimizer),
     )
@@ -66,10 +65,5 @@ def _peak_memory(device: torch.device) -> int:
 
 def _state_bytes(optimizer: Optimizer) -> int:
     """Bytes of all tensors in the optimizer's state, in this process; one that several parameters share counts once."""
-    tensors = {
-        id(value): local(value)
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, Tensor)
-    }
+    tensors = {id(value): local(value) for value in state_tensors(optimizer)}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -19,6 +19,7 @@ class Position:
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
+    gradient_evaluations: int = 0
     best: float | None = None
     best_epoch: int = 0
     wall_seconds: float = 0.0

@@ -80,7 +80,8 @@ def train(
     if ending.status != "interrupted":
         position.wall_seconds = run.clock.seconds
         if ending.status == "completed":
-            run_files.keep_weights(WEIGHTS, position.epoch)
+            with learner.stepper.evaluating():
+                run_files.keep_weights(WEIGHTS, position.epoch)
         run_files.forget()
     return measurement(
         spec, workload, learner, position, ending, run.length.whole and position.step == run.length.steps
@@ -109,6 +110,7 @@ class _Run:
         self.length = Length.of(spec.settings, self.tasks)
         self.carries: list[Any] | None
         self.position, self.carries = files.resume() or (Position(), None)
+        learner.stepper.evaluations = self.position.gradient_evaluations
         self.epoch_end = EpochEnd(learner, self.tasks, self.telemetry, gauges, self.position)
         self.readout = Readout(processes, learner.device, self.kept.every_minutes)
         self.clock = Clock(self.position.wall_seconds)
@@ -139,6 +141,7 @@ class _Run:
             numbers = [loss, learner.gradient_norm()] if self.telemetry.gradient_norm else [loss]
             self.readout.add(torch.stack(numbers))
             position.step += 1
+            position.gradient_evaluations = learner.stepper.evaluations
             position.step_in_epoch += 1
             due = position.step % self.kept.every_steps == 0
             ends = position.step_in_epoch == self.length.steps_per_epoch[which] or position.step == self.length.steps
@@ -165,15 +168,16 @@ class _Run:
     def _end_epoch(self, epoch: int) -> None:
         """Measures, adds to the curves, and keeps the best weights."""
         before, position = time.perf_counter(), self.position
-        evaluation, values = self.epoch_end.measure(epoch + 1, epoch // self.settings.epochs, position.rows)
-        for key in dict.fromkeys([*position.curves, *values]):
-            # What a run resumed with other telemetry did not record has no value.
-            position.curves.setdefault(key, [None] * epoch).append(values.get(key))
-        position.epoch, position.step_in_epoch, position.rows, self.carries = epoch + 1, 0, [], None
-        if position.best is None or self.metric.better(evaluation.metric, position.best):
-            position.best, position.best_epoch = evaluation.metric, epoch + 1
-            if self.kept.keep_best and len(self.tasks) == 1:
-                self.files.keep_weights(BEST, position.epoch)
+        with self.learner.stepper.evaluating():
+            evaluation, values = self.epoch_end.measure(epoch + 1, epoch // self.settings.epochs, position.rows)
+            for key in dict.fromkeys([*position.curves, *values]):
+                # What a run resumed with other telemetry did not record has no value.
+                position.curves.setdefault(key, [None] * epoch).append(values.get(key))
+            position.epoch, position.step_in_epoch, position.rows, self.carries = epoch + 1, 0, [], None
+            if position.best is None or self.metric.better(evaluation.metric, position.best):
+                position.best, position.best_epoch = evaluation.metric, epoch + 1
+                if self.kept.keep_best and len(self.tasks) == 1:
+                    self.files.keep_weights(BEST, position.epoch)
         position.evaluation_seconds += time.perf_counter() - before
         self.observer.epoch_done(position.step, values)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
+from cmbench.experiments.entries import OptimizerSpec
 from cmbench.experiments.grid import shipped, split_label, suite_of_grid
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec, plan_convergence, plan_landscapes, plan_training
 from cmbench.experiments.result import Result
 from cmbench.experiments.settings import ConvergenceSuite, EscapeSuite, ToySuite, TrainSuite
 from cmbench.experiments.suite import ResolvedSuite
+from cmbench.experiments.text import canonical
 from cmbench.report.paper.lookup import PaperPlace
 from cmbench.report.runs.run import label_of
 from cmbench.report.runs.same_settings import MAY_DIFFER, table_key
@@ -81,8 +83,12 @@ def _planned(kind: Kind, suite: ResolvedSuite, results: Sequence[Result]) -> lis
 
 
 def plan_of(suite: ResolvedSuite, results: Sequence[Result]) -> list[RunSpec]:
-    """What `suite` plans for the data, and for the domains of the surfaces where it names none, found in `results`."""
-    settings = suite.settings
+    """What `suite` plans for what it leaves open and is found in `results`.
+
+    That is the data, the domains of the surfaces where it names none, and the hyperparameters of optimizers that are
+    not registered.
+    """
+    suite, settings = _filled(suite, results), suite.settings
     if isinstance(settings, TrainSuite):
         options = unusual_options(settings.workload, settings.options, f"{suite.name}.yaml: workload")
         filled = settings.model_copy(update={"options": options})
@@ -101,6 +107,26 @@ def plan_of(suite: ResolvedSuite, results: Sequence[Result]) -> list[RunSpec]:
     if isinstance(settings, ConvergenceSuite):
         return [*plan_convergence(cast("ResolvedSuite[ConvergenceSuite]", suite))]
     return []
+
+
+def _filled(suite: ResolvedSuite, results: Sequence[Result]) -> ResolvedSuite:
+    """The suite with what results say of the optimizers that only an import could tell more of."""
+    found = [result.optimizer for result in results if result.optimizer]
+
+    def filled(spec: OptimizerSpec) -> OptimizerSpec:
+        for run in found if spec.open else ():
+            if (run.label, run.name) == (spec.label, spec.name) and _holds(run.hyperparameters, spec.hyperparameters):
+                return replace(spec, hyperparameters=run.hyperparameters, source=run.source, open=False)
+        return spec
+
+    return replace(suite, optimizers=tuple(map(filled, suite.optimizers)))
+
+
+def _holds(found: Any, given: Any) -> bool:
+    """Whether `found` says all that `given` says, and perhaps more."""
+    if isinstance(given, dict) and isinstance(found, dict):
+        return all(name in found and _holds(found[name], value) for name, value in given.items())
+    return canonical(found) == canonical(given)
 
 
 def shipped_suite_of(name: str, results: Sequence[Result]) -> ResolvedSuite | None:
