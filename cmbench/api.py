@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +37,7 @@ from cmbench.training.learner import check_settings
 from cmbench.training.processes import SharedStore, joined
 from cmbench.training.runner import Runner, at_once, one_by_one
 from cmbench.workloads.base import Workload
-from cmbench.workloads.registry import get_workload, unusual_options
+from cmbench.workloads.registry import get_workload
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,34 @@ def run_suite(
         listener: hears how it goes on.
 
     Raises `UserError` for what the caller can mend, before anything runs; a run that fails is a result with that
-    status. Ctrl-C lets the run save a checkpoint and raises `KeyboardInterrupt`; the same call goes on from there.
+    status. What somebody else's optimizer, workload or surface prints goes to stderr. Ctrl-C lets the run save a
+    checkpoint and raises `KeyboardInterrupt`; the same call goes on from there.
     """
     if isinstance(suite, str):
         suite = load_suite(suite, opts=opts, sets=sets)
     elif opts or sets:
         raise UserError("opts and sets: accepted: with the name or the file of a suite")
+    with redirect_stdout(sys.stderr):
+        return _run(suite, Path(out), seeds, force, machine, listener)
+
+
+def _run(
+    suite: ResolvedSuite[Suite],
+    out: Path,
+    seeds: int | Sequence[int] | None,
+    force: bool,
+    machine: Machine,
+    listener: Listener | None,
+) -> Outcome:
     kind = suite.settings.kind
     if kind == "train":
         training = cast(ResolvedSuite[TrainSuite], suite)
-        return _train(training, Path(out), seeds=seeds, force=force, machine=machine, listener=listener)
+        return _train(training, out, seeds=seeds, force=force, machine=machine, listener=listener)
     if seeds is not None:
         raise UserError(f"seeds: accepted: with a suite of kind 'train', not '{kind}'")
     if kind == "sharpness":
         measuring = cast(ResolvedSuite[SharpnessSuite], suite)
-        of = completed_runs(Path(out), measuring.settings.of)
+        of = completed_runs(out, measuring.settings.of)
         settings = narrow(measuring.settings, SharpnessSettings)
         device = pick_device(machine.device)
         return measure_runs(of, settings, device, force=force, data_dir=machine.data_dir, listener=listener)[0]
@@ -120,10 +136,16 @@ def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> No
 def _with_workload(suite: ResolvedSuite[TrainSuite], machine: Machine) -> tuple[ResolvedSuite[TrainSuite], Workload]:
     """The suite with its optimizers imported and its workload's options that are not defaults, and the workload."""
     suite = completed(suite)
-    name, where = suite.settings.workload, f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
-    workload = get_workload(name, where, machine.data_dir, suite.settings.options)
-    options = unusual_options(name, suite.settings.options, where)
+    workload = _maker(suite, machine)()
+    chosen = {name: workload.chosen[name] for name in suite.settings.options}
+    options = {name: value for name, value in chosen.items() if value != workload.options[name].default}
     return replace(suite, settings=suite.settings.model_copy(update={"options": options})), workload
+
+
+def _maker(suite: ResolvedSuite[TrainSuite], machine: Machine) -> Callable[[], Workload]:
+    """What makes the suite's workload, in this process and in others."""
+    where = f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
+    return partial(get_workload, suite.settings.workload, where, machine.data_dir, suite.settings.options)
 
 
 def _train(
@@ -151,7 +173,8 @@ def _train(
             if machine.jobs > 1 and processes.size > 1:
                 raise UserError("--jobs: not under torchrun, whose processes train each run together")
             store = SharedStore(out, processes)
-            runner = Runner(workload, device, store, force, gauges, machine.tensorboard, processes, interrupt)
+            make = _maker(suite, machine)
+            runner = Runner(workload, make, device, store, force, gauges, machine.tensorboard, processes, interrupt)
             several = machine.jobs > 1
             engine = at_once(runner, machine.jobs, threads) if several else one_by_one(runner, listener)
             return execute(specs, store, engine, force=force, device=str(device), listener=listener)

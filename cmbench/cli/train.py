@@ -13,6 +13,14 @@ Suite = Annotated[
     str,
     typer.Option("--suite", metavar="NAME|FILE", help="What to train: a suite, or a place in the paper, e.g. table2."),
 ]
+Workload = Annotated[
+    str | None,
+    typer.Option(
+        "--workload",
+        metavar="NAME|MODULE:NAME|FILE.py:NAME",
+        help="Another workload than the suite's: a registered one, or your own.",
+    ),
+]
 Seed = Annotated[list[int] | None, typer.Option("--seed", min=0, help="Only this seed. Repeatable.")]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent.")
@@ -39,6 +47,7 @@ TensorBoard = Annotated[
 
 def train(
     suite: Suite,
+    workload: Workload = None,
     opt: Opt = None,
     seed: Seed = None,
     seeds: Seeds = None,
@@ -64,7 +73,7 @@ def train(
 
     if seed and seeds:
         raise UserError("--seed and --seeds: accepted: one of them")
-    sets = [*(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
+    sets = [*([f"workload={workload}"] if workload else ()), *(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
     suites = [
         load_grid(name, opts=opt or (), sets=sets)
         if grid

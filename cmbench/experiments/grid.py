@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -14,13 +14,14 @@ from cmbench.experiments.outside import completed
 from cmbench.experiments.settings import TrainSuite
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
 from cmbench.experiments.text import canonical, value_text
+from cmbench.optim.registry import HYPERPARAMETERS
 
 FIRST_SEED = 1000
 """A grid's seeds begin here: those that a suite's results are reported for must not choose its settings."""
 SEEDS = 2
 """Seeds of each setting where the command line says nothing."""
 _SUFFIX = "_grid"
-_SETTING = re.compile(r"(?: [a-z]\w+=\S+)+$")
+_SETTING = re.compile(r" (\w+)=\S+$")
 
 
 def load_grid(
@@ -71,10 +72,15 @@ def _trials(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> list[Optim
     return trials
 
 
-def split_label(label: str) -> tuple[str, str]:
-    """The optimizer's label in its suite, and its setting in the grid: `("adam_cm", "lr=0.01 capacity=20")`."""
-    match = _SETTING.search(label)
-    return (label[: match.start()], match.group().strip()) if match else (label, "")
+def split_label(label: str, of_optimizer: Iterable[str] = ()) -> tuple[str, str]:
+    """The optimizer's label in its suite, and its setting in the grid: `("adam_cm", "lr=0.01 capacity=20")`.
+
+    A setting is one of hyperparameters that are registered, or `of_optimizer`.
+    """
+    known, rest = {*HYPERPARAMETERS, *of_optimizer}, label
+    while (match := _SETTING.search(rest)) and match.group(1) in known:
+        rest = rest[: match.start()]
+    return rest, label[len(rest) :].strip()
 
 
 def suite_of_grid(name: str) -> str | None:

@@ -68,6 +68,9 @@ class RunSpec(Frozen, Generic[Settings]):
         """First 16 hexadecimal digits of the SHA-256 of what determines the outcome."""
         identity = self.model_dump(mode="json", exclude={"suite", "checkpoint", "telemetry"})
         identity["settings"] = self.settings.document()
+        for name in ("workload", "surface"):
+            if name in identity["settings"]:
+                identity["settings"][name] = identity_of(identity["settings"][name])
         if self.optimizer:
             del identity["optimizer"]["label"]
             if self.optimizer.source is None:

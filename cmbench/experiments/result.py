@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from cmbench.experiments.kinds import Kind
 
 SCHEMA: Literal["cmbench.result/1"] = "cmbench.result/1"
+ONE_BY_ONE = "one by one"
+"""`environment.starts` of a cell whose optimizer cannot run its starts as lanes."""
 Status = Literal["completed", "diverged", "failed", "interrupted"]
 
 

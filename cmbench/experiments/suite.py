@@ -39,6 +39,7 @@ from cmbench.experiments.settings import (
 )
 from cmbench.experiments.workload_options import joined_workload, split_workload
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY
+from cmbench.plugins.resolve import beside
 
 Settings = TypeVar("Settings", bound=Suite, covariant=True, default=Suite)
 
@@ -183,6 +184,9 @@ def load_suite(
 
     if "workload" in suite_type.model_fields:
         split_workload(content, where, origin)
+    folder = path.parent if is_file_name(name_or_file) else None
+    if folder:
+        _find_beside(content, folder)
     if "grid" in suite_type.model_fields and content.get("grid") is not None:
         every = HYPERPARAMETERS if all(entry["name"] in REGISTRY for entry in entries.values()) else None
         content["grid"] = checked_grid(content["grid"], where, origin, known=every)
@@ -191,7 +195,6 @@ def load_suite(
     except ValidationError as error:
         raise UserError(_explain(error, where, suite_type, origin)) from None
     check_folders(entries, where)
-    folder = path.parent if is_file_name(name_or_file) else None
     optimizers = tuple(resolved(label, entry, where, origin, wishes, folder) for label, entry in entries.items())
     needs_optimizers = content["kind"] in ("train", "toy", "escape-ratio")
     if needs_optimizers and not optimizers:
@@ -199,6 +202,15 @@ def load_suite(
     if not needs_optimizers and optimizers and content["kind"] == "convergence":
         raise UserError(f"{where}: optimizers: a '{content['kind']}' suite has none")
     return ResolvedSuite(name, hashlib.sha256(path.read_bytes()).hexdigest(), settings, optimizers)
+
+
+def _find_beside(content: dict[str, Any], folder: Path) -> None:
+    """Files that workload and surfaces name are looked for in the current folder, then in the suite's own."""
+    for key in ("workload", "surface"):
+        if isinstance(content.get(key), str):
+            content[key] = beside(content[key], folder)
+    if isinstance(content.get("surfaces"), dict):
+        content["surfaces"] = {beside(str(name), folder): domain for name, domain in content["surfaces"].items()}
 
 
 def _override(content: dict[str, Any], assignment: str, fields: Any, where: str) -> tuple[str, tuple[Wish, ...]]:

@@ -14,12 +14,14 @@ from cmbench.errors import UserError
 from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
 from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import RunSpec, plan_landscapes
+from cmbench.experiments.result import ONE_BY_ONE, OptimizerReference
 from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeSuite
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
-from cmbench.landscapes.lanes import Lanes, few_threads, run_lanes, start_points
+from cmbench.landscapes.lanes import Lanes, are_independent, few_threads, joined, run_lanes, start_points
 from cmbench.landscapes.measure import at_global_minimum, is_watched, measure, objective
 from cmbench.landscapes.surfaces import PARAMETERS, Surface, get_surface
+from cmbench.plugins.resolve import guarded
 
 
 def run_suite(
@@ -98,11 +100,9 @@ def _check_function(surface: Surface, dim: int, domain: Interval, where: str) ->
     """A user's function maps (L, D) to (L,), differentiably, and one row does not depend on the others."""
     x = start_points(0, 3, dim, domain).requires_grad_()
     wrong = f"{where}: '{surface.name}': accepted: a function of x (..., {dim}) float64 that returns (...)"
-    try:
+    with guarded(f"{wrong}; it raises"):
         value = surface.function(x)
         alone = surface.function(x[:1])
-    except Exception as error:
-        raise UserError(f"{wrong}; it raises {type(error).__name__}: {error}") from None
     if not isinstance(value, Tensor) or value.shape != x.shape[:-1]:
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise UserError(f"{wrong}; for x {tuple(x.shape)} it returns {shape}")
@@ -121,25 +121,45 @@ def _batch(spec: RunSpec[LandscapeSettings]) -> Hashable:
 def run_cells(specs: Sequence[RunSpec[LandscapeSettings]], device: str = "cpu") -> list[Measurement]:
     """The measurements of cells that differ in nothing but the sharpness coefficient, run as lanes of one tensor."""
     first = specs[0]
-    settings = first.settings
+    settings, optimizer = first.settings, first.chosen_optimizer
     surface = get_surface(settings.surface)
     starts = cell_starts(settings, first.seed)
-    coefficients = [spec.settings.sharpness for spec in specs]
+    run = partial(_run, surface, settings, optimizer, device)
+    # What is seen of one coefficient is a property of the optimizer.
+    one = objective(surface, settings, [settings.sharpness], 1, device)
+    with few_threads(starts.numel()):
+        together = are_independent(one, starts.to(device), optimizer.name, optimizer.hyperparameters)
+    if together:
+        parts = _split(run(starts, [spec.settings.sharpness for spec in specs]), len(specs))
+    else:
+        rows = torch.split(starts, 1)
+        parts = [joined([run(row, [spec.settings.sharpness]) for row in rows]) for spec in specs]
+    with few_threads(sum(part.position.numel() for part in parts)):
+        measured = [measure(spec, surface, part) for spec, part in zip(specs, parts, strict=True)]
+    return measured if together else [replace(m, environment={"starts": ONE_BY_ONE}) for m in measured]
+
+
+def _run(
+    surface: Surface,
+    settings: LandscapeSettings,
+    optimizer: OptimizerReference,
+    device: str,
+    starts: Tensor,
+    coefficients: Sequence[float | None],
+) -> Lanes:
+    """The lanes from `starts` once for each of the coefficients."""
     every = objective(surface, settings, coefficients, len(starts), device)
-    lanes = run_lanes(
+    return run_lanes(
         every,
-        starts.repeat(len(specs), 1),
-        first.chosen_optimizer.name,
-        first.chosen_optimizer.hyperparameters,
+        starts.repeat(len(coefficients), 1),
+        optimizer.name,
+        optimizer.hyperparameters,
         settings.steps,
         settings.schedule,
         trace=getattr(settings, "trace", ()),
         is_there=partial(at_global_minimum, surface, every) if is_watched(surface, settings) else None,
         device=device,
     )
-    with few_threads(lanes.position.numel()):
-        parts = _split(lanes, len(specs))
-        return [measure(spec, surface, part) for spec, part in zip(specs, parts, strict=True)]
 
 
 def cell_starts(settings: LandscapeSettings, seed: int) -> Tensor:
@@ -172,6 +192,7 @@ def _split(lanes: Lanes, parts: int) -> list[Lanes]:
                 losses=lanes.losses[:, own],
                 traces=[t.of(own) for t in lanes.traces],
                 seconds=lanes.seconds / parts,
+                evaluations=lanes.evaluations,
                 state_bytes=lanes.state_bytes // parts,
             )
         )

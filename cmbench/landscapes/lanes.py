@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
+from cmbench.experiments.outside import build
 from cmbench.experiments.settings import Schedule
 from cmbench.landscapes.trace import Trace, observe
-from cmbench.optim import create_optimizer, get_info
+from cmbench.optim.outside import accepts_closure
+from cmbench.optim.registry import REGISTRY, get_info
+from cmbench.optim.wrapper import state_tensors, switch
 
 RECORDS = 250
 _CHUNK_BYTES = 1 << 24
@@ -51,7 +55,7 @@ class Lanes:
     one that was looked for; `diverged_step` (L,) the number of steps after
     which a position or loss was first not finite, −1 for never. `steps` (R,) are the recorded numbers of steps, with
     `positions` (R, L, D) and `losses` (R, L). `traces` holds one record per traced step. `seconds` is the
-    optimization alone; `state_bytes` what the optimizer keeps.
+    optimization alone; `evaluations` counts the gradients of a lane; `state_bytes` is what the optimizer keeps.
     """
 
     position: Tensor
@@ -65,6 +69,7 @@ class Lanes:
     losses: Tensor
     traces: list[Trace]
     seconds: float
+    evaluations: int
     state_bytes: int
 
 
@@ -90,26 +95,81 @@ def run_lanes(
     for, (T, L): of every lane it is told whether it ever was there, from its start on.
     """
     schedule = schedule or Schedule()
-    run = _Run(function, starts.to(device), steps, records, is_there)
-    has_scope = "scope" in get_info(optimizer).defaults
-    method = create_optimizer(optimizer, [run.x], **hyperparameters | ({"scope": "lane"} if has_scope else {}))
-    base_rate = hyperparameters["lr"]
+    run = _Run(function, starts.to(device), steps, records, is_there, bool(hyperparameters.get("create_graph")))
+    method = _over_lanes(optimizer, hyperparameters, run.x)
+    hand_over = optimizer in REGISTRY or accepts_closure(method)
+    rates = [group.get("lr") for group in method.param_groups]
     traces = []
     began = time.perf_counter()
     with few_threads(starts.numel()):
         for step in range(steps):
-            for group in method.param_groups:
-                group["lr"] = base_rate * schedule.factor(step)
+            for group, rate in zip(method.param_groups, rates, strict=True):
+                if rate is not None:
+                    group["lr"] = rate * schedule.factor(step)
             before = observe(method, run.x) if step + 1 in trace else None
             run.begin_step(step)
-            method.step(run.closure)
+            if hand_over:
+                method.step(run.closure)
+            else:
+                run.closure()
+                method.step()
             if before is not None:
                 traces.append(before.after(step + 1, method, run.x))
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - began
-    state = [value for values in method.state.values() for value in values.values() if isinstance(value, Tensor)]
-    return run.finish(traces, seconds, sum(value.numel() * value.element_size() for value in state))
+    switch(method, "eval")
+    state = sum(value.numel() * value.element_size() for value in state_tensors(method))
+    return run.finish(traces, seconds, state)
+
+
+def _over_lanes(optimizer: str, hyperparameters: Mapping[str, Any], x: Tensor) -> Optimizer:
+    """The optimizer of that name over lanes (L, D), every norm and decision taken per lane."""
+    values = dict(hyperparameters)
+    if "scope" in (get_info(optimizer).defaults if optimizer in REGISTRY else values):
+        values["scope"] = "lane"
+    method = build(optimizer, values, [{"params": [x], "names": ["x"]}], optimizer)
+    switch(method, "train")
+    return method
+
+
+def are_independent(
+    function: Callable[[Tensor], Tensor], starts: Tensor, optimizer: str, hyperparameters: Mapping[str, Any]
+) -> bool:
+    """Whether lanes of an optimizer do together what each does alone, for the first of `starts`; registered ones do.
+
+    Others are tried: two lanes together against each alone, for as many steps as an optimizer may take to do what it
+    does now and then. `function` takes a row, too.
+    """
+    if optimizer in REGISTRY:
+        return True
+
+    def ends(rows: Tensor) -> Tensor:
+        return run_lanes(function, rows, optimizer, dict(hyperparameters), _TRIAL).position
+
+    try:
+        together, alone = ends(starts[:2]), torch.cat([ends(row) for row in torch.split(starts[:2], 1)])
+    except Exception:  # what it is, a run of its own will tell
+        return False
+    return torch.allclose(together, alone, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def joined(lanes: Sequence[Lanes]) -> Lanes:
+    """Lanes that have been run one after the other, as if together; their gradients in the mean."""
+    return Lanes(
+        **{name: torch.cat([getattr(each, name) for each in lanes]) for name in _PER_LANE},
+        steps=lanes[0].steps,
+        positions=torch.cat([each.positions for each in lanes], 1),
+        losses=torch.cat([each.losses for each in lanes], 1),
+        traces=[],
+        seconds=sum(each.seconds for each in lanes),
+        evaluations=round(sum(each.evaluations for each in lanes) / len(lanes)),
+        state_bytes=sum(each.state_bytes for each in lanes),
+    )
+
+
+_PER_LANE = ("position", "loss", "loss_best", "path_length", "was_there", "diverged_step")
+_TRIAL = 25
 
 
 class _Run:
@@ -122,15 +182,18 @@ class _Run:
         steps: int,
         records: int,
         is_there: Callable[[Tensor], Tensor] | None,
+        create_graph: bool,
     ) -> None:
         lanes, dim = starts.shape
         self.function = function
+        self.create_graph = create_graph
         self.is_there = is_there
         self.x = starts.to(torch.float64, copy=True).requires_grad_()
         self.chunk = max(1, min(steps, 128, _CHUNK_BYTES // (8 * lanes * (dim + 1))))
         self.path = starts.new_empty((self.chunk + 1, lanes, dim))
         self.loss = starts.new_empty((self.chunk + 1, lanes))
         self.filled = 0
+        self.evaluations = 0
         self.offset = 0  # the number of steps before the first row of the chunk
         self.first_call = True
         self.best = starts.new_full((lanes,), torch.inf)
@@ -152,9 +215,11 @@ class _Run:
     def closure(self) -> Any:
         """torch's convention: the loss, (). A probe calls it twice per step: first at the position of the lane."""
         self.x.grad = None
-        losses = self.function(self.x)
-        total = losses.sum()
-        torch.autograd.backward(total)
+        self.evaluations += 1
+        with torch.enable_grad():
+            losses = self.function(self.x)
+            total = losses.sum()
+            torch.autograd.backward(total, create_graph=self.create_graph)
         if self.first_call:
             self.loss[self.filled] = losses.detach()
             self.filled += 1
@@ -195,5 +260,6 @@ class _Run:
             losses=torch.cat([loss for _, loss in self.kept]),
             traces=traces,
             seconds=seconds,
+            evaluations=self.evaluations,
             state_bytes=state_bytes,
         )

@@ -19,7 +19,6 @@ from cmbench.landscapes.lanes import Lanes
 from cmbench.landscapes.stationary import largest_eigenvalue
 from cmbench.landscapes.surfaces import Surface
 from cmbench.landscapes.trace import Trace
-from cmbench.optim import get_info
 
 REACH = 0.5
 """How close to a global minimum, when no other known minimum is closer, counts as having reached it."""
@@ -103,7 +102,6 @@ def measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) ->
         kept[name] = [number if math.isfinite(number) else None for number in numbers]
     count = int(lost.sum())
     first = int(lanes.diverged_step[lost].min()) if count else None
-    evaluations = settings.steps * get_info(spec.chosen_optimizer.name).gradient_evaluations
     return Measurement(
         status="diverged" if count else "completed",
         error=f"{count} of {len(x)} lanes diverged, the first @ step {first}" if count else None,
@@ -114,7 +112,7 @@ def measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) ->
         cost=Cost(
             wall_seconds=lanes.seconds,
             steps=settings.steps,
-            gradient_evaluations=evaluations,
+            gradient_evaluations=lanes.evaluations,
             optimizer_state_bytes=lanes.state_bytes,
         ),
     )

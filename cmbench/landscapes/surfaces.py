@@ -6,21 +6,16 @@ points, and nothing may be reduced over them. Gradients and Hessians come from a
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from cmbench.errors import UserError, unknown
 from cmbench.landscapes.stationary import grid_minima, polish
+from cmbench.plugins.resolve import FORMS, entry_points, find, is_outside
 
 Function = Callable[..., Tensor]
 PARAMETERS = ("sharpness", "spectrum")
@@ -178,11 +173,11 @@ class Surface:
     version: int = 1
     """Counts the changes to the function and to what is known of it."""
     source: str = ""
-    """SHA-256 of the file that defines a user's own surface."""
+    """What stands for the code of a surface that is not registered here."""
 
     @property
     def identity(self) -> str:
-        """What enters the identity of every run on it: `vVERSION`, after the hash of a file of the user's."""
+        """What enters the identity of every run on it: `vVERSION`, after its source."""
         return f"{self.source}.v{self.version}" if self.source else f"v{self.version}"
 
 
@@ -241,27 +236,19 @@ SURFACES = {
 
 
 def get_surface(name: str, where: str = "surface") -> Surface:
-    """The registered surface called `name`, or the user's own for `module:function`.
+    """The registered surface called `name`, or somebody else's: `module:function`, `./file.py:function`, or registered.
 
-    The module is looked for in the current folder too. What it names is a function, which then has no customary
-    domain, or a `Surface`. Raises `UserError` that begins with `where`.
+    What a name stands for is a function, which then has no customary domain, or a `Surface`. Raises `UserError` that
+    begins with `where`.
     """
-    if ":" not in name:
-        if name not in SURFACES:
-            raise unknown("surface", name, [*SURFACES, "module:function"], where)
+    if name in SURFACES:
         return SURFACES[name]
-    module_name, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-        source = hashlib.sha256(Path(inspect.getfile(sys.modules[module_name])).read_bytes()).hexdigest()
-    except Exception as error:  # a module of the user's may raise anything
-        raise UserError(f"{where}: '{name}' cannot be imported: {type(error).__name__}: {error}") from None
-    if isinstance(found, Surface):
-        return replace(found, name=name, source=source)
-    if not callable(found):
-        raise UserError(
-            f"{where}: '{name}' is {type(found).__name__}; accepted: a function of x (..., D), or a Surface"
-        )
-    return Surface(name, found, None, source=source)
+    if not is_outside(name, "surfaces"):
+        raise unknown("surface", name, [*SURFACES, *entry_points("surfaces"), *FORMS], where)
+    found = find(name, "surfaces", where)
+    if isinstance(found.value, Surface):
+        return replace(found.value, name=name, source=found.source)
+    if not callable(found.value):
+        what = type(found.value).__name__
+        raise UserError(f"{where}: '{name}' is {what}; accepted: a function of x (..., D), or a Surface")
+    return Surface(name, found.value, None, source=found.source)

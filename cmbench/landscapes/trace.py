@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cmbench.optim.state import BufferedOptimizer
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -66,7 +68,7 @@ class Before:
 def observe(optimizer: Optimizer, x: Tensor) -> Before | None:
     """The buffer of `x` before a step; None for an optimizer that has no memory."""
     base = getattr(optimizer, "base", optimizer)
-    if not hasattr(base, "memory") or base.defaults["capacity"] == 0:
+    if not isinstance(base, BufferedOptimizer) or base.defaults["capacity"] == 0:
         return None
     state = optimizer.state.get(x, {})
     slots = [state[f"slot_{k}"] for k in range(base.defaults["capacity"])] if state else [torch.zeros_like(x)]

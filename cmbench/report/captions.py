@@ -16,7 +16,7 @@ from cmbench.report.table import Difference
 def optimizer_text(optimizer: OptimizerReference) -> str:
     """`Adam+CM`, `Adam+CM C=20` for the label `adam_cm C=20`, `Adam (mine) lr=0.1` for the label `mine lr=0.1`."""
     title = title_of(optimizer.name, optimizer.hyperparameters)
-    label, setting = split_label(optimizer.label)
+    label, setting = split_label(optimizer.label, optimizer.hyperparameters)
     rest = label.removeprefix(optimizer.name)
     if rest and not rest.startswith("+"):  # `module:NAME+sam` says no more than the title
         title = f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({label})"

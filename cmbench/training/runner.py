@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -35,11 +36,14 @@ from cmbench.workloads.base import Workload
 class Runner:
     """Trains specs of `workload`, whose data is loaded before the first of them, and not when there is none.
 
+    In another process `make` makes the workload anew: one of a user's file is not to be found there by its class.
+
     A run that is asked for after `interrupt` was requested raises `KeyboardInterrupt`. Where several processes train
     each run together, an exception ends this one: the others wait for it, and `torchrun` ends them.
     """
 
     workload: Workload
+    make: Callable[[], Workload]
     device: torch.device
     store: ResultStore
     force: bool = False
@@ -64,6 +68,13 @@ class Runner:
                 raise
             traceback.print_exc()
             raise SystemExit(3) from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "workload": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.workload = self.make()
 
     def _stop_if_interrupted(self) -> None:
         if any(self.processes.gather(self.interrupt.requested)):
@@ -253,6 +264,7 @@ _messages: Any
 
 def _begin(runner: Runner, threads: int, messages: Any, stop: Any) -> None:
     global _runner, _messages
+    sys.stdout = sys.stderr  # what a user's code prints must not end up among tables and JSON
     torch.set_num_threads(threads)
     messages.cancel_join_thread()  # what nobody hears any more must not keep this process alive
     _runner, _messages = replace(runner, interrupt=_Stop(stop)), messages

@@ -163,6 +163,8 @@ class Workload(ABC):
     metric: Metric
     card: Card
     version: int
+    source: str = ""
+    """What stands for the code of a workload that is not registered here."""
     options: ClassVar[Mapping[str, Option]] = MappingProxyType({})
 
     def __init__(self, data_dir: Path | None = None, chosen: Mapping[str, Value] = MappingProxyType({})) -> None:
@@ -194,8 +196,9 @@ class Workload(ABC):
         """A hash of the data and of how it is split."""
 
     def identity(self) -> str:
-        """What enters the identity of every run on it, `FINGERPRINT.vVERSION`."""
-        return f"{self.fingerprint()}.v{self.version}"
+        """What enters the identity of every run on it, `FINGERPRINT.vVERSION`, after its source if it has one."""
+        own = f"{self.fingerprint()}.v{self.version}"
+        return f"{self.source}.{own}" if self.source else own
 
     @abstractmethod
     def load(self, device: torch.device) -> None:

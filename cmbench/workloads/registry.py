@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cmbench.errors import unknown
+from cmbench.errors import UserError, unknown
+from cmbench.plugins.resolve import FORMS, Found, call, entry_points, find, is_outside
 from cmbench.workloads.options import Value, chosen_options
 
 if TYPE_CHECKING:
@@ -33,19 +34,44 @@ def get_workload(
 ) -> Workload:
     """The workload called `name`, with these of its `options`, which looks for its data in `data_dir`.
 
-    Raises `UserError` with a suggestion, naming `where` the name stood.
+    Somebody else's is `module:NAME`, `./file.py:NAME`, or registered by a package: a class, an instance, or a function
+    that returns one. Raises `UserError` with a suggestion, naming `where` the name stood.
     """
-    kind = _class(name, where)
-    return kind(data_dir, chosen_options(kind.options, options, where))
+    if name in WORKLOADS:
+        kind = _class(name, where)
+        return kind(data_dir, chosen_options(kind.options, options, where))
+    from cmbench.workloads.base import Workload
+
+    found = _find(name, where)
+    made, is_class = found.value, isinstance(found.value, type)
+    if is_class and issubclass(made, Workload):
+        chosen = chosen_options(made.options, options, where)
+        made = call(f"{where}: '{name}'", lambda: found.value(data_dir, chosen))
+    elif callable(made) and not isinstance(made, Workload):
+        made = call(f"{where}: '{name}'", made)
+    if not isinstance(made, Workload):
+        what = f"the class {made.__name__}" if is_class else type(made).__name__
+        raise UserError(f"{where}: '{name}' is {what}: accepted: a Workload, or a class or function that makes one")
+    if made.options.keys() != {*made.chosen} or (options and not is_class):
+        raise UserError(f"{where}: '{name}': options: accepted: with a class of workloads")
+    made.source = found.source
+    return made
+
+
+def _find(name: str, where: str) -> Found:
+    if not is_outside(name, "workloads"):
+        raise unknown("workload", name, [*WORKLOADS, *entry_points("workloads"), *FORMS], where)
+    return find(name, "workloads", where)
 
 
 def unusual_options(name: str, given: Mapping[str, Any], where: str = "") -> dict[str, Value]:
     """Those of the options `given` for the workload called `name` that are not its defaults.
 
-    They are what a run is identified by: to write a default out makes no other run. Raises as `get_workload` does.
+    They are what a run is identified by: to write a default out makes no other run. Raises as `get_workload` does; of
+    a workload that is not registered, all that are given are returned, and it is not imported.
     """
-    if not given:
-        return {}
+    if not given or name not in WORKLOADS:
+        return dict(given)
     options = _class(name, where).options
     chosen = chosen_options(options, given, where)
     return {option: value for option, value in chosen.items() if value != options[option].default}
@@ -60,8 +86,6 @@ def default_option(name: str, option: str) -> Value | None:
 
 
 def _class(name: str, where: str = "") -> type[Workload]:
-    if name not in WORKLOADS:
-        raise unknown("workload", name, WORKLOADS, where)
     module, _, attribute = WORKLOADS[name].partition(":")
     found: type[Workload] = getattr(import_module(module), attribute)
     return found

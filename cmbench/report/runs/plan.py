@@ -15,7 +15,6 @@ from cmbench.experiments.settings import ConvergenceSuite, EscapeSuite, ToySuite
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.experiments.text import canonical
 from cmbench.report.paper.lookup import PaperPlace
-from cmbench.report.runs.run import label_of
 from cmbench.report.runs.same_settings import MAY_DIFFER, table_key
 from cmbench.workloads.registry import unusual_options
 
@@ -50,7 +49,7 @@ class SuiteRuns:
         """Whether the runs are those of a grid, by the names of the suite and of its optimizers."""
         optimizers = [run.optimizer for run in self.results] + [spec.optimizer for spec in self.expected]
         return suite_of_grid(self.name) is not None and any(
-            split_label(label_of(optimizer))[1] for optimizer in optimizers
+            optimizer and split_label(optimizer.label, optimizer.hyperparameters)[1] for optimizer in optimizers
         )
 
 

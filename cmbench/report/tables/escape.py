@@ -8,7 +8,7 @@ from cmbench.report.runs.by_optimizer import runs_by_optimizer
 from cmbench.report.runs.groups import Group
 from cmbench.report.table import Table
 from cmbench.report.tables.fill import fill, make_table, mark_best
-from cmbench.report.tables.footnotes import failures
+from cmbench.report.tables.footnotes import failures, one_by_one
 from cmbench.report.verdicts.sentences import with_verdicts
 
 
@@ -22,6 +22,7 @@ def escape_ratio_tables(group: Group) -> list[Table]:
         "share of starts that escape the sharp minimum, with its 95 % Wilson interval, by sharpness coefficient s",
         *(f"{criterion.key}: {criterion.meaning}" for criterion in CRITERIA),
         *failures(by_optimizer),
+        *one_by_one(by_optimizer),
     ]
     settings = group.shared_settings
     text = landscape_text(settings, group.runs[0].seed, paper.place if paper else None)

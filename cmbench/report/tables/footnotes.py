@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cmbench.experiments.result import ONE_BY_ONE
 from cmbench.report.paper.lookup import paper_sources
 from cmbench.report.runs.by_optimizer import OptimizerRuns
 from cmbench.report.runs.groups import Group
@@ -35,6 +36,18 @@ def failures(rows: Iterable[OptimizerRuns]) -> list[str]:
         if run.result and run.result.status == "failed" and run.result.error
     ]
     return list(dict.fromkeys(lines))
+
+
+def one_by_one(rows: Iterable[OptimizerRuns]) -> list[str]:
+    """Which optimizers ran their starts one after the other, and what that costs."""
+    names, starts = [], 0
+    for row in rows:
+        cells = [run.result for run in row.runs if run.result and run.result.environment.get("starts") == ONE_BY_ONE]
+        if cells:
+            names.append(f"{row.title} ({sum(result.cost.wall_seconds for result in cells if result.cost):.0f} s)")
+            starts = len(next(iter(cells[0].lanes.values()), ()))
+    why = "a start depends on those beside it, so each ran by itself, in about"
+    return [f"{', '.join(names)}: {why} {starts} times the time of lanes"] if names else []
 
 
 def paper_notes(group: Group, rows: Sequence[Row]) -> list[str]:

@@ -31,7 +31,7 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     seeds = sorted({run.seed for run in group.runs if run.result})
     by_label: dict[str, list[OptimizerRuns]] = {}
     for row in runs_by_optimizer(group):
-        by_label.setdefault(split_label(row.optimizer.label)[0], []).append(row)
+        by_label.setdefault(split_label(row.optimizer.label, row.optimizer.hyperparameters)[0], []).append(row)
 
     tables: list[Table] = []
     lines: list[str] = []
@@ -57,7 +57,8 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
 
 def _name(optimizer: OptimizerReference) -> str:
     """The optimizer without its setting in the grid."""
-    return optimizer_text(optimizer.model_copy(update={"label": split_label(optimizer.label)[0]}))
+    label, _ = split_label(optimizer.label, optimizer.hyperparameters)
+    return optimizer_text(optimizer.model_copy(update={"label": label}))
 
 
 def _rows(tried: Sequence[OptimizerRuns], columns: Columns, seeds: Sequence[int]) -> list[Row]:

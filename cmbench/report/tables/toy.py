@@ -14,7 +14,7 @@ from cmbench.report.runs.groups import Group
 from cmbench.report.runs.run import Run
 from cmbench.report.table import Row, Table
 from cmbench.report.tables.fill import fill, make_table, mark_best
-from cmbench.report.tables.footnotes import failures, paper_notes, spread_note, survivors_note
+from cmbench.report.tables.footnotes import failures, one_by_one, paper_notes, spread_note, survivors_note
 from cmbench.report.verdicts.sentences import with_verdicts
 
 
@@ -30,7 +30,7 @@ def toy_tables(group: Group) -> list[Table]:
 
     rows = mark_best(fill(by_optimizer, columns, lambda runs: count_starts(runs[0]), published), columns)
     notes = [*spread_note(rows, "starts"), *paper_notes(group, rows), *failures(by_optimizer), *survivors_note(rows)]
-    notes += _about_minima(group.runs, rows)
+    notes += [*one_by_one(by_optimizer), *_about_minima(group.runs, rows)]
     text = landscape_text(group.settings, group.runs[0].seed, paper.place if paper else None)
     table = make_table(group, surface_text(group.settings), text, columns, rows, notes, lead=2)
     return [with_verdicts(table, group)]

@@ -55,7 +55,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
 
     columns, rows = without_empty([*leading, *following], fill(by_optimizer, [*leading, *following], count, published))
     rows = mark_best(rows, columns)
-    if any(column.optional for column in columns):
+    if any(column.title == f"vs {baseline.title}" for column in columns):
         what = "mean difference over the seeds that both completed, with its 95 % t-interval"
         notes = [f"vs {baseline.title}: {what}", *notes]
     notes = [*spread_note(rows, "seeds"), *notes, *paper_notes(group, rows)]
