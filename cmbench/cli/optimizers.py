@@ -16,14 +16,26 @@ if TYPE_CHECKING:
 
 def optimizers(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one, with all that it can be told.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Only this one, registered or MODULE:NAME or FILE.py:NAME, with all it can be told."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """List the optimizers, or the hyperparameters of one: their defaults, what they mean, what they accept."""
     from cmbench.errors import UserError
+    from cmbench.experiments.outside import outside_document
     from cmbench.optim.registry import REGISTRY, get_info
+    from cmbench.plugins.resolve import is_outside
 
+    if name and name not in REGISTRY and is_outside(name, "optimizers"):
+        outside = outside_document(name)
+        if json:
+            print(json_module.dumps([outside], indent=1, ensure_ascii=False))
+        else:
+            _print_outside(outside)
+        return
     try:
         chosen = [get_info(name)] if name else list(REGISTRY.values())
     except ValueError as error:
@@ -49,6 +61,17 @@ def _document(info: OptimizerInfo) -> dict[str, Any]:
     }
 
 
+def _print_outside(document: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from cmbench.experiments.text import value_text
+
+    print(f"{document['title']}: {document['description']}; {document['source']}")
+    rows = ((h["name"], value_text(h["default"])) for h in document["hyperparameters"])
+    Console().print(_table(("hyperparameter", "default"), rows))
+    print("beside them probe (sam, meg) and memory (cg, cm) with their hyperparameters, rest and create_graph")
+
+
 def _print_one(info: OptimizerInfo) -> None:
     from rich.console import Console
 
@@ -66,6 +89,7 @@ def _print_all(chosen: Iterable[OptimizerInfo]) -> None:
     from cmbench.experiments.text import value_text
     from cmbench.optim.memories import MEMORIES
     from cmbench.optim.registry import HYPERPARAMETERS, PARTS
+    from cmbench.plugins.resolve import FORMS, entry_points
 
     console = Console()
     # A name is rule[_probe][_memory]: a row per rule and probe, a column per memory.
@@ -81,6 +105,10 @@ def _print_all(chosen: Iterable[OptimizerInfo]) -> None:
         defaults = dict.fromkeys(value_text(own.default) for own in having.values())
         rows.append((name, " or ".join(defaults), ", ".join(having), hyperparameter.description))
     console.print(_table(("hyperparameter", "default", "of", "meaning"), rows))
+    registered = entry_points("optimizers")
+    if registered:
+        console.print(_table(("registered by a package", "what it is"), sorted(registered.items())))
+    print(f"any other class of torch.optim.Optimizer: {' or '.join(FORMS)}")
     print("cmbench optimizers NAME prints those of one, with what each accepts")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.errors import UserError
 from cmbench.experiments.entries import OptimizerSpec, Wish
 from cmbench.experiments.suite import ResolvedSuite, Settings
-from cmbench.optim.registry import REGISTRY, get_info
+from cmbench.optim.registry import REGISTRY, get_info, title_of
 from cmbench.plugins.resolve import find, guarded
 
 if TYPE_CHECKING:
@@ -116,6 +117,26 @@ def build(name: str, hyperparameters: Mapping[str, Any], groups: Iterable[Mappin
             return build(rest["name"], of_rest, others, f"{where}.rest")
 
     return outside.build([dict(group) for group in groups], hyperparameters, companion)
+
+
+def outside_document(name: str) -> dict[str, Any]:
+    """What a person wants to know of an optimizer that is not registered: its arguments with their defaults."""
+    from cmbench.optim.outside import is_plain
+
+    def default(argument: inspect.Parameter) -> Any:
+        if argument.default is argument.empty:
+            return "required"
+        return argument.default if is_plain(argument.default) else "its own"
+
+    outside, source = _outside(name, "optimizer")
+    doc = inspect.getdoc(outside.made) or ""
+    return {
+        "name": name,
+        "title": title_of(name, {}),
+        "description": doc.partition("\n")[0].rstrip(".") or f"the class {outside.made.__qualname__}",
+        "source": source,
+        "hyperparameters": [{"name": key, "default": default(each)} for key, each in outside.arguments.items()],
+    }
 
 
 def is_probed(name: str, hyperparameters: Mapping[str, Any]) -> bool:

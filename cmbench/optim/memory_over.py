@@ -39,7 +39,13 @@ class MemoryOver(Wrapper):
         self.defaults["scope"] = policy.get("scope", "global")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds the group to the wrapped optimizer, and its parameters to the buffer."""
+        """Adds the group to the wrapped optimizer, and its parameters to the buffer.
+
+        Raises `ValueError` for one with a decay rate of its own under critical momenta.
+        """
+        own = [name for name in ("betas", "maximize") if param_group.get(name) != self.base.defaults.get(name)]
+        if self._momentum is not None and (own := [name for name in own if name in param_group]):
+            raise ValueError(f"invalid {own[0]}: {param_group[own[0]]!r} (accepted: as in all other groups)")
         super().add_param_group(param_group)
         added = [p for group in self.param_groups for p in group["params"] if p not in self._carriers]
         self._carriers |= {param: torch.zeros_like(param) for param in added}
@@ -82,7 +88,7 @@ class MemoryOver(Wrapper):
                 loss = closure()
         params = [param for group in self.param_groups for param in group["params"]]
         for param in params:
-            self._carriers[param].grad = param.grad
+            self._carriers[param].grad = self._observed(param)
         active = [param for param in params if param.grad is not None]
         if not active:
             return loss
@@ -96,6 +102,11 @@ class MemoryOver(Wrapper):
             self._foresee_momenta(active, carriers, self._momentum)
             self.base.step()
         return loss
+
+    def _observed(self, param: Tensor) -> Tensor | None:
+        """The gradient that `base` makes its momentum of."""
+        negated = self._momentum is not None and self.base.defaults.get("maximize")
+        return -param.grad if negated and param.grad is not None else param.grad
 
     def _step_with_gradients(self, params: Sequence[Tensor], aggregates: Sequence[Tensor]) -> None:
         gradients = [param.grad for param in params]
@@ -111,8 +122,9 @@ class MemoryOver(Wrapper):
         """Sets each `exp_avg` to (a − (1−β)·g)/β, which a step with g turns into a."""
         for param, aggregate in zip(params, aggregates, strict=True):
             # Before its first step `base` has no state: the buffer is empty then, and a = m is what it makes itself.
-            if param.grad is not None and "exp_avg" in self.state[param]:
-                self.state[param]["exp_avg"].copy_(aggregate.sub(param.grad, alpha=1 - beta).div_(beta))
+            gradient = self._carriers[param].grad
+            if gradient is not None and "exp_avg" in self.state[param]:
+                self.state[param]["exp_avg"].copy_(aggregate.sub(gradient, alpha=1 - beta).div_(beta))
 
 
 def decay_of_mean(build: Callable[[list[Tensor]], Optimizer]) -> float | None:
@@ -128,7 +140,7 @@ def decay_of_mean(build: Callable[[list[Tensor]], Optimizer]) -> float | None:
         with torch.no_grad():
             param.zero_()  # no weight decay
         param.grad = torch.randn(2, 2, generator=generator)
-        grads.append(param.grad.clone())
+        grads.append(-param.grad if optimizer.defaults.get("maximize") else param.grad.clone())
         optimizer.step()
         mean = optimizer.state[param].get("exp_avg")
         if not isinstance(mean, Tensor) or mean.shape != param.shape:

@@ -96,7 +96,7 @@ class Outside:
         values = {
             name: argument.default
             for name, argument in self.arguments.items()
-            if name not in _HOW and _is_plain(argument.default)
+            if name not in _HOW and is_plain(argument.default)
         }
         for part, key in ((part, "probe" if part.key in PROBES else "memory") for part in parts):
             values |= {key: part.key} | {h.name: h.default for h in part.hyperparameters if h is not FIRST_STEP}
@@ -229,8 +229,8 @@ def _policy(values: Mapping[str, Any]) -> Iterator[Hyperparameter]:
         yield from (h for h in MEMORIES[values["memory"]].hyperparameters if h is not FIRST_STEP)
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether a JSON file can hold it."""
     if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))

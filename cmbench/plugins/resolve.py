@@ -134,11 +134,12 @@ def _module(name: str) -> ModuleType:
 def _file(place: str) -> ModuleType:
     """The module in a file, run once; its folder comes last on the path, so that it finds what lies beside it."""
     path = Path(place).resolve()
-    name = f"cmbench_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {place}")
+    content = hashlib.sha256(str(path).encode() + path.read_bytes())
+    name = f"cmbench_file_{path.stem}_{content.hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{place} is no Python file")

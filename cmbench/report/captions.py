@@ -18,7 +18,8 @@ def optimizer_text(optimizer: OptimizerReference) -> str:
     title = title_of(optimizer.name, optimizer.hyperparameters)
     label, setting = split_label(optimizer.label, optimizer.hyperparameters)
     rest = label.removeprefix(optimizer.name)
-    if rest and not rest.startswith("+"):  # `module:NAME+sam` says no more than the title
+    # `adamw` for `torch.optim:AdamW`, or `module:NAME+sam`, says no more than the title.
+    if rest and not rest.startswith("+") and label.lower() != title.lower():
         title = f"{title} {rest.strip()}" if rest.startswith(" ") else f"{title} ({label})"
     return f"{title} {setting}".strip()
 

@@ -47,7 +47,7 @@ def get_workload(
     if is_class and issubclass(made, Workload):
         chosen = chosen_options(made.options, options, where)
         made = call(f"{where}: '{name}'", lambda: found.value(data_dir, chosen))
-    elif callable(made) and not isinstance(made, Workload):
+    elif callable(made) and not is_class and not isinstance(made, Workload):
         made = call(f"{where}: '{name}'", made)
     if not isinstance(made, Workload):
         what = f"the class {made.__name__}" if is_class else type(made).__name__

@@ -58,8 +58,8 @@ def test_every_shipped_suite_names_surfaces_that_exist_and_states_their_domain(n
         (TOY.format("functions:total"), ("domain=[-1,1]",), r"returns \(\)"),
         (TOY.format("functions:mixed"), ("domain=[-1,1]",), "depends on the points beside it"),
         (TOY.format("functions:constant"), ("domain=[-1,1]",), "does not depend on x"),
-        (TOY.format("functions:broken"), ("domain=[-1,1]",), "raises AttributeError"),
-        (TOY.format("functions:narrow"), ("domain=[-1,1]",), "raises IndexError"),
+        (TOY.format("functions:broken"), ("domain=[-1,1]",), "raises: AttributeError"),
+        (TOY.format("functions:narrow"), ("domain=[-1,1]",), "raises: IndexError"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, monkeypatch, text, sets, message):

@@ -172,7 +172,7 @@ def test_a_surface_of_ones_own_is_found_in_the_current_folder(tmp_path, monkeypa
     assert record.source == function.source
     for name, message in {
         "my_surfaces:LIMIT": "is int",
-        "my_surfaces:nothing": "no attribute 'nothing'",
+        "my_surfaces:nothing": "has no 'nothing'",
         "not_there:bowl": "No module named 'not_there'",
     }.items():
         with pytest.raises(UserError, match=message):

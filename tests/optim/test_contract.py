@@ -6,10 +6,44 @@ import pytest
 import torch
 
 from cmbench.optim import create_optimizer, get_info, list_optimizers
+from cmbench.optim.outside import Outside
 
-ALL = list_optimizers()
-MEMORY = [name for name in ALL if get_info(name).memory]
-PROBED = [name for name in ALL if get_info(name).probe]
+REGISTERED = list_optimizers()
+MEMORY = [name for name in REGISTERED if get_info(name).memory]
+PROBED = [name for name in REGISTERED if get_info(name).probe]
+COMPOSED = {
+    "NAdam": {},
+    "NAdam+SAM": {"probe": "sam"},
+    "NAdam+MEG": {"probe": "meg"},
+    "NAdam+CG": {"memory": "cg"},
+    "NAdam+CM": {"memory": "cm"},
+    "NAdam+SAM+CG": {"probe": "sam", "memory": "cg"},
+    "RAdam+MEG+CM": {"probe": "meg", "memory": "cm"},
+    "Adafactor+CG": {"memory": "cg"},
+}
+"""Optimizers that are not registered, with what is put to them."""
+ALL = [*REGISTERED, *COMPOSED]
+
+
+def make(name, params, **hyperparameters):
+    """The optimizer of that name, registered or composed, over parameters or groups of them."""
+    if name in REGISTERED:
+        return create_optimizer(name, params, **hyperparameters)
+    outside = Outside(name, getattr(torch.optim, name.partition("+")[0]))
+    params = list(params)
+    groups = params if isinstance(params[0], dict) else [{"params": params}]
+    return outside.build(groups, outside.resolve(COMPOSED[name] | hyperparameters), None)
+
+
+def own_defaults(name):
+    """The hyperparameters of the rule alone."""
+    if name in REGISTERED:
+        return get_info(get_info(name).rule.key).defaults
+    return Outside(name, getattr(torch.optim, name.partition("+")[0])).resolve({})
+
+
+def has_scope(name):
+    return (name in MEMORY or "sam" in name) if name in REGISTERED else "+C" in name or "+SAM" in name
 
 
 def parameters(*shapes, dtype=torch.float32):
@@ -36,7 +70,7 @@ def step(optimizer, params, times=1, **how):
 @pytest.mark.parametrize("name", ALL)
 def test_step_returns_the_loss_and_lowers_it(name):
     params = parameters((4, 3), (5,))
-    optimizer = create_optimizer(name, params, lr=1e-2)
+    optimizer = make(name, params, lr=1e-2)
     first = step(optimizer, params)
     assert isinstance(first, torch.Tensor)
     assert step(optimizer, params, 30) < first
@@ -44,13 +78,15 @@ def test_step_returns_the_loss_and_lowers_it(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_groups_have_hyperparameters_of_their_own(name):
-    rule = get_info(get_info(name).rule.key).defaults
+    rule = own_defaults(name)
     others = {"weight_decay": 0.3, "betas": (0.5, 0.6), "momentum": 0.5}
+    if name.endswith("+CM"):  # over somebody else's optimizer all groups share the momentum's decay rate
+        del others["betas"]
     own = {"lr": 2e-2} | {key: value for key, value in others.items() if key in rule}
     a, b = parameters((3, 2), (3, 2))
-    together = create_optimizer(name, [{"params": [a]}, {"params": [b], **own}], lr=1e-2, **scope(name))
+    together = make(name, [{"params": [a]}, {"params": [b], **own}], lr=1e-2, **scope(name))
     c, d = parameters((3, 2), (3, 2))
-    alone = create_optimizer(name, [c], lr=1e-2, **scope(name)), create_optimizer(name, [d], **own, **scope(name))
+    alone = make(name, [c], lr=1e-2, **scope(name)), make(name, [d], **own, **scope(name))
     for _ in range(20):
         step(together, [a, b])
         step(alone[0], [c])
@@ -60,14 +96,14 @@ def test_groups_have_hyperparameters_of_their_own(name):
 
 def scope(name):
     """Where every tensor decides for itself, two groups are two optimizers."""
-    return {"scope": "per_tensor"} if get_info(name).memory or "sam" in name else {}
+    return {"scope": "per_tensor"} if has_scope(name) else {}
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_parameters_without_gradient_stay_and_join_when_unfrozen(name):
     params = parameters((3,), (4,), (2, 2))
     params[1].requires_grad_(False)
-    optimizer = create_optimizer(name, params, lr=1e-2)
+    optimizer = make(name, params, lr=1e-2)
     before = params[1].clone()
     step(optimizer, params, 7)
     assert torch.equal(params[1], before)
@@ -84,7 +120,7 @@ def test_parameters_without_gradient_stay_and_join_when_unfrozen(name):
 @pytest.mark.parametrize("name", ALL)
 def test_a_group_added_in_mid_training_is_trained(name):
     params = parameters((3,), (4,))
-    optimizer = create_optimizer(name, params[:1], lr=1e-2)
+    optimizer = make(name, params[:1], lr=1e-2)
     step(optimizer, params[:1], 5)
     optimizer.add_param_group({"params": params[1:], "lr": 5e-2})
     before = params[1].detach().clone()
@@ -100,8 +136,8 @@ def test_a_group_added_in_mid_training_is_trained(name):
 @pytest.mark.parametrize("name", ALL)
 def test_maximize_goes_the_other_way(name):
     (up,), (down,) = parameters((4,)), parameters((4,))
-    ascent = create_optimizer(name, [up], lr=1e-2, maximize=True)
-    descent = create_optimizer(name, [down], lr=1e-2)
+    ascent = make(name, [up], lr=1e-2, maximize=True)
+    descent = make(name, [down], lr=1e-2)
     for _ in range(15):
         ascent.step(negative(closure_over(ascent, [up]), [up]))
         descent.step(closure_over(descent, [down]))
@@ -125,8 +161,8 @@ def test_the_learning_rate_may_be_a_tensor_and_follow_a_schedule(name):
         params = parameters((3,), (2, 2))
         lr = torch.tensor(0.02) if as_tensor else 0.02
         # torch's own take a tensor only one parameter after the other.
-        how = {} if get_info(name).memory else {"foreach": False}
-        optimizer = create_optimizer(name, params, lr=lr, **how)
+        how = {} if name in MEMORY else {"foreach": False}
+        optimizer = make(name, params, lr=lr, **how)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
         for _ in range(10):
             step(optimizer, params)
@@ -144,7 +180,7 @@ def test_parameters_of_other_precisions(name, dtype):
         for p, e in zip(params, exact, strict=True):
             e.copy_(p)
     for own in (params, exact):
-        step(create_optimizer(name, own, lr=1e-3), own, 10)
+        step(make(name, own, lr=1e-3), own, 10)
     eps = torch.finfo(dtype).eps
     for p, e in zip(params, exact, strict=True):
         assert p.dtype == dtype
@@ -154,10 +190,10 @@ def test_parameters_of_other_precisions(name, dtype):
 @pytest.mark.parametrize("name", MEMORY)
 def test_state_keeps_its_types_through_a_round_trip(name):
     params = parameters((4, 3), dtype=torch.float16)
-    optimizer = create_optimizer(name, params, buffer_dtype=torch.bfloat16)
+    optimizer = make(name, params, buffer_dtype=torch.bfloat16)
     step(optimizer, params, 3)
     saved = optimizer.state_dict()
-    other = create_optimizer(name, parameters((4, 3), dtype=torch.float16), buffer_dtype=torch.bfloat16)
+    other = make(name, parameters((4, 3), dtype=torch.float16), buffer_dtype=torch.bfloat16)
     other.load_state_dict(saved)
     for key, value in saved["state"][0].items():
         loaded = other.state_dict()["state"][0][key]
@@ -170,7 +206,7 @@ def test_state_keeps_its_types_through_a_round_trip(name):
 @pytest.mark.parametrize("name", ALL)
 def test_step_hooks_run(name):
     params = parameters((3,))
-    optimizer, heard = create_optimizer(name, params), []
+    optimizer, heard = make(name, params), []
     optimizer.register_step_pre_hook(lambda *_: heard.append("before"))
     optimizer.register_step_post_hook(lambda *_: heard.append("after"))
     step(optimizer, params, 2)
@@ -180,13 +216,13 @@ def test_step_hooks_run(name):
 @pytest.mark.parametrize("name", MEMORY)
 def test_complex_and_sparse_are_refused(name):
     param = torch.zeros(3, dtype=torch.complex64, requires_grad=True)
-    optimizer = create_optimizer(name, [param])
+    optimizer = make(name, [param])
     base = getattr(optimizer, "base", optimizer)
     param.grad = torch.ones_like(param)
     with pytest.raises(RuntimeError, match="complex"):
         base.step()
     embedding = torch.nn.Embedding(5, 2, sparse=True)
-    optimizer = create_optimizer(name, embedding.parameters())
+    optimizer = make(name, embedding.parameters())
 
     def closure():
         optimizer.zero_grad()
@@ -205,7 +241,7 @@ def test_complex_and_sparse_are_refused(name):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_neither_enters_the_buffer_nor_freezes_it(name, options, bad):
     params = parameters((200, 200), (3,))
-    optimizer = create_optimizer(name, params, lr=1e-3, capacity=3, decay=0.5, **options)
+    optimizer = make(name, params, lr=1e-3, capacity=3, decay=0.5, **options)
     step(optimizer, params, 5)
     before = optimizer.state_dict()["state"][0]["accepted"].clone()
     for param in params:
@@ -235,7 +271,7 @@ def test_a_zero_gradient_gives_no_nan(name):
             param.grad = torch.zeros_like(param)
         return torch.zeros(())
 
-    optimizer = create_optimizer(name, params)
+    optimizer = make(name, params)
     for _ in range(5):
         optimizer.step(closure)
     torch.testing.assert_close(params, parameters((3,), (2, 2)))
