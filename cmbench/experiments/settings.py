@@ -2,75 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
+from cmbench.experiments.schedule import PositiveInt, Schedule
 
-PositiveInt = Annotated[int, Field(ge=1)]
 SharpnessCoefficient = Annotated[float, Field(gt=1)]
 Interval = tuple[float, float]
-
-
-class Frozen(BaseModel):
-    """Immutable, strict about unknown keys, and without silent conversions from strings."""
-
-    # Built when first used: a command that lists or helps validates nothing.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False, defer_build=True)
-
-    unless_default: ClassVar[tuple[str, ...]] = ()
-    """Fields that stand in a run's identity and result only where they are set: no other run changes by them."""
-
-    def document(self) -> dict[str, Any]:
-        """The settings as they stand in a run's identity and in its result."""
-        document = self.model_dump(mode="json")
-        for name in self.unless_default:
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del document[name]
-        return document
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_silent_conversion(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        is_number = (
-            not {annotation, *get_args(annotation)}.isdisjoint((int, float)) and get_origin(annotation) is not tuple
-        )
-        if isinstance(value, str) and is_number:
-            raise ValueError(f"a number is wanted, not the text {value!r}")
-        if isinstance(value, bool) and is_number:
-            raise ValueError(f"a number is wanted, not {value}")
-        return value
-
-
-class Schedule(Frozen):
-    """The learning rate over time: `constant`, or `step`: multiplied by `gamma` at each milestone.
-
-    Milestones count epochs in training and steps on landscapes.
-    """
-
-    name: Literal["constant", "step"] = "constant"
-    milestones: tuple[PositiveInt, ...] = ()
-    gamma: float = Field(default=0.1, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _milestones_belong_to_step(self) -> Self:
-        if (self.name == "step") != bool(self.milestones):
-            raise ValueError("a step schedule needs milestones, a constant one has none")
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError("milestones must increase")
-        return self
-
-    def factor(self, position: int) -> float:
-        """What the base learning rate is multiplied by after `position` whole epochs (or steps)."""
-        return self.gamma ** sum(position >= milestone for milestone in self.milestones)
 
 
 class CheckpointSettings(Frozen):
@@ -111,7 +53,7 @@ class TrainSettings(Frozen):
     """
 
     workload: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
@@ -148,6 +90,13 @@ class _Cells(Frozen):
     def count(self) -> int:
         """How many starts a cell has: those given and those drawn."""
         return len(self.start_points or ()) + self.starts
+
+    @field_validator("schedule")
+    @classmethod
+    def _of_factors(cls, value: Schedule) -> Schedule:
+        if value.is_class:
+            raise ValueError("a scheduler class is for training: accepted on landscapes: a named schedule")
+        return value
 
     @field_validator("domain")
     @classmethod
@@ -239,7 +188,7 @@ class SuiteBase(Frozen):
 
     kind: Kind
     description: str
-    optimizers: dict[str, dict[str, Any]] = {}
+    optimizers: dict[str, dict[str, Any]] = Field(default={})
     paper: PaperReference | None = None
     notes: tuple[str, ...] = Field(default=(), description="sentences that stand below its tables")
 
@@ -261,7 +210,7 @@ class _Surfaces(_Cells, SuiteBase):
 
     seed: int = Field(default=0, ge=0)
     surface: str | None = None
-    surfaces: dict[str, Interval | None] = {}
+    surfaces: dict[str, Interval | None] = Field(default={})
     sharpness: tuple[SharpnessCoefficient, ...] = ()
 
     @model_validator(mode="after")

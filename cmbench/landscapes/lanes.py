@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmbench.experiments.settings import Schedule
+from cmbench.experiments.schedule import Schedule
 from cmbench.landscapes.trace import Trace, observe
 from cmbench.optim import create_optimizer, get_info
 
@@ -99,7 +99,7 @@ def run_lanes(
     with few_threads(starts.numel()):
         for step in range(steps):
             for group in method.param_groups:
-                group["lr"] = base_rate * schedule.factor(step)
+                group["lr"] = base_rate * schedule.factor(step, steps)
             before = observe(method, run.x) if step + 1 in trace else None
             run.begin_step(step)
             method.step(run.closure)
