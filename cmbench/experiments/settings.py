@@ -67,10 +67,14 @@ class TrainSettings(Frozen):
     clip_norm: float | None = Field(default=None, gt=0, description="largest norm of a gradient")
     accumulate: int = Field(default=1, ge=1, description="parts that a batch is computed in")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how several processes share the model")
+    no_decay: tuple[str, ...] = Field(default=(), description="patterns of parameters without weight decay")
+    lr_scale: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="factors of the learning rate, by a pattern of parameters"
+    )
 
     unless_default: ClassVar = (
         *("options", "max_steps", "precision", "channels_last", "compile"),
-        *("clip_norm", "accumulate", "parallel"),
+        *("clip_norm", "accumulate", "parallel", "no_decay", "lr_scale"),
     )
 
 

@@ -44,7 +44,7 @@ class EpochEnd:
             "train_loss": mean(row[0] for row in rows),
             "val_loss": evaluation.loss,
             f"val_{task.metric.name}": evaluation.metric,
-            "lr": learner.optimizer.param_groups[0]["lr"],
+            "lr": learner.lr,
             "distance": learner.distance(),
         }
         values |= self._recorded(rows)

@@ -16,6 +16,7 @@ from cmbench.experiments.settings import TrainSettings
 from cmbench.optim import create_optimizer, get_info
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
+from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import derived_seed
 from cmbench.workloads.base import Batch, Evaluation, Task, Workload
@@ -76,7 +77,8 @@ class Learner:
             self.network = DistributedDataParallel(model)
         self.parameters = list(model.parameters())
         self.start = [local(p.detach()).clone() for p in self.parameters]
-        self.optimizer = create_optimizer(spec.chosen_optimizer.name, self.parameters, **self._hyperparameters)
+        groups = parameter_groups(model, self.settings, self._hyperparameters)
+        self.optimizer = create_optimizer(spec.chosen_optimizer.name, groups, **self._hyperparameters)
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
 
     def check_batches(self, task: Task) -> None:
@@ -89,9 +91,16 @@ class Learner:
             )
 
     def set_lr(self, factor: float) -> None:
-        """Sets the learning rate to `factor` times the run's."""
+        """Sets the learning rate to `factor` times the run's, in every group by its own factor."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self._hyperparameters["lr"] * factor
+            group["lr"] = self._hyperparameters["lr"] * factor * group.get(FACTOR, 1.0)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate as it is now, of a group whose own factor is 1."""
+        group = self.optimizer.param_groups[0]
+        rate: float = group["lr"] / group.get(FACTOR, 1.0)
+        return rate
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _DTYPES.get(self.settings.precision)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmbench.experiments.schedule import Schedule
@@ -65,6 +65,7 @@ def of_torch(made, steps):
     return rates
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.floats(0, 0.9), st.integers(1, 20))
 def test_they_are_torchs_where_torch_has_the_same(steps, floor, warmup):
     library = torch.optim.lr_scheduler
