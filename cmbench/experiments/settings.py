@@ -36,6 +36,18 @@ class TelemetrySettings(Frozen):
     sharpness_examples: int = Field(default=500, ge=1, description="training examples that they are measured on")
 
 
+class AverageSettings(Frozen):
+    """An exponential moving average of the weights, evaluated beside them: `{decay: 0.999}`, or `0.999` for short."""
+
+    decay: float = Field(default=0.999, ge=0, lt=1)
+    from_step: int = Field(default=0, ge=0, description="steps before the first whose weights it holds")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"decay": value} if isinstance(value, float) else value
+
+
 class PaperReference(Frozen):
     """The place in the paper that a suite corresponds to, e.g. `{table: 2, column: cifar10}`."""
 
@@ -67,6 +79,7 @@ class TrainSettings(Frozen):
     clip_norm: float | None = Field(default=None, gt=0, description="largest norm of a gradient")
     accumulate: int = Field(default=1, ge=1, description="parts that a batch is computed in")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how several processes share the model")
+    average: AverageSettings | None = None
     no_decay: tuple[str, ...] = Field(default=(), description="patterns of parameters without weight decay")
     lr_scale: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="factors of the learning rate, by a pattern of parameters"
@@ -74,7 +87,8 @@ class TrainSettings(Frozen):
 
     unless_default: ClassVar = (
         *("options", "max_steps", "precision", "channels_last", "compile"),
-        *("clip_norm", "accumulate", "parallel", "no_decay", "lr_scale"),
+        *("clip_norm", "accumulate", "parallel"),
+        *("average", "no_decay", "lr_scale"),
     )
 
 

@@ -47,6 +47,10 @@ class EpochEnd:
             "lr": learner.lr,
             "distance": learner.distance(),
         }
+        if learner.average:
+            average = learner.evaluate_average(task)
+            values["val_loss_average"] = average.loss if average else None
+            values[f"val_{task.metric.name}_average"] = average.metric if average else None
         values |= self._recorded(rows)
         for name, gauge in self._gauges.items():
             # A second derivative does not go through a compiled model.

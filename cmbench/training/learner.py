@@ -16,6 +16,7 @@ from cmbench.experiments.settings import TrainSettings
 from cmbench.optim import create_optimizer, get_info
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
+from cmbench.training.average import Average
 from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import derived_seed
@@ -30,6 +31,8 @@ def check_settings(spec: RunSpec[TrainSettings], processes: int) -> None:
     if settings.precision == "fp16" and (sharded or (_is_probed(spec) and settings.clip_norm)):
         what = "parallel fsdp" if sharded else "clip_norm and a probe (sam, meg)"
         raise UserError(f"precision fp16 does not go with {what}: accepted: bf16, fp32")
+    if sharded and settings.average:
+        raise UserError("average does not go with parallel fsdp: accepted: ddp, or one process")
     if sharded and spec.telemetry and spec.telemetry.sharpness_every:
         raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
 
@@ -66,6 +69,7 @@ class Learner:
         if self.settings.compile:
             model.compile()
         self.model = self.network = model
+        self.average = Average(self.settings.average, model) if self.settings.average else None
         if self._sharded:
             from torch.distributed.fsdp import fully_shard
 
@@ -198,6 +202,13 @@ class Learner:
         with self._autocast():
             return task.evaluate(self.network, self.processes.shard, self.processes.all_reduce)
 
+    def evaluate_average(self, task: Task) -> Evaluation | None:
+        """As `evaluate`, with the average of the weights; None where there is none yet."""
+        if self.average is None or not self.average.has_begun:
+            return None
+        with self._autocast():
+            return task.evaluate(self.average.model, self.processes.shard, self.processes.all_reduce)
+
     def weights(self) -> dict[str, Any]:
         """The whole model's state, for the first process; every process must call it."""
         if not self._sharded:
@@ -218,7 +229,8 @@ class Learner:
         else:
             optimizer = self.optimizer.state_dict()
         scaler = self.scaler.state_dict() if self.scaler else None
-        return {"model": self.weights(), "optimizer": optimizer, "scaler": scaler}
+        average = self.average.state() if self.average else None
+        return {"model": self.weights(), "optimizer": optimizer, "scaler": scaler, "average": average}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Takes up what `state` has returned."""
@@ -237,6 +249,8 @@ class Learner:
             self.optimizer.load_state_dict(saved["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(saved["scaler"])
+        if self.average:
+            self.average.load(saved["average"])
 
     def _base(self) -> Any:
         return getattr(self.optimizer, "base", self.optimizer)

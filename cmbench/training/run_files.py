@@ -54,10 +54,13 @@ class RunFiles:
             checkpoint.save(self._path(RESUME), content)
 
     def keep_weights(self, suffix: str, epoch: int) -> None:
-        """Writes the model's weights as they are after so many epochs."""
+        """Writes the model's weights, and their average where there is one, as they are after so many epochs."""
         weights = self._learner.weights()
         if self._processes.is_main_process:
-            checkpoint.save(self._path(suffix), {"model": weights, "run": self._run, "epoch": epoch})
+            content = {"model": weights, "run": self._run, "epoch": epoch}
+            if average := self._learner.average:
+                content["average"] = average.model.state_dict()
+            checkpoint.save(self._path(suffix), content)
 
     def forget(self) -> None:
         """Removes the checkpoint."""

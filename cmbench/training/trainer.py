@@ -141,6 +141,8 @@ class _Run:
             numbers = [loss, learner.gradient_norm()] if self.telemetry.gradient_norm else [loss]
             self.readout.add(torch.stack(numbers))
             position.step += 1
+            if learner.average:
+                learner.average.follow(position.step)
             position.step_in_epoch += 1
             due = position.step % self.kept.every_steps == 0
             ends = position.step_in_epoch == self.length.steps_per_epoch[which] or position.step == self.length.steps
