@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmbench.experiments.schedule import Schedule
+from cmbench.landscapes.functions import ackley, levy, sharp_flat
 from cmbench.landscapes.lanes import run_lanes, start_points
-from cmbench.landscapes.surfaces import ackley, levy, sharp_flat
 from cmbench.optim import create_optimizer, get_info
 
 ADAM = {"lr": 0.1, "betas": (0.9, 0.99)}
