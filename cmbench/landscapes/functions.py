@@ -81,3 +81,55 @@ def sharp_flat(x: Tensor, sharpness: Tensor | float) -> Tensor:
 def quadratic(x: Tensor, spectrum: Tensor) -> Tensor:
     """f(x) = ½·Σ_d h_d·x_d² with the eigenvalues h = `spectrum`, shape (D,); the minimum is the origin."""
     return 0.5 * (spectrum * x.square()).sum(-1)
+
+
+def rastrigin(x: Tensor) -> Tensor:
+    """f(x) = Σ_d [10 + x_d² − 10·cos 2πx_d], for any D.
+
+    A bowl with a dent at every lattice point; the deepest is the origin, f = 0. Source: Rastrigin 1974, in D dimensions
+    Mühlenbein et al. 1991.
+    """
+    return (10 + x.square() - 10 * torch.cos(2 * torch.pi * x)).sum(-1)
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    """f(x, y) = (1 − x)² + 100·(y − x²)².
+
+    A curved valley, flat along its ground, with the only minimum f(1, 1) = 0. Source: Rosenbrock 1960.
+    """
+    x, y = x.unbind(-1)
+    return (1 - x).square() + 100 * (y - x.square()).square()
+
+
+def styblinski_tang(x: Tensor) -> Tensor:
+    """f(x) = ½·Σ_d (x_d⁴ − 16·x_d² + 5·x_d), for any D.
+
+    Two wells along every coordinate, the deeper one at −2.9035: f = −39.166·D there. Source: Styblinski & Tang 1990.
+    """
+    return 0.5 * (x**4 - 16 * x.square() + 5 * x).sum(-1)
+
+
+def griewank(x: Tensor) -> Tensor:
+    """f(x) = 1 + Σ_d x_d²/4000 − Π_d cos(x_d/√d), d = 1, …, D, for any D.
+
+    A wide bowl with small dents; the deepest is the origin, f = 0. Source: Griewank 1981.
+    """
+    root = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device).sqrt()
+    return 1 + x.square().sum(-1) / 4000 - torch.cos(x / root).prod(-1)
+
+
+def schaffer_2(x: Tensor) -> Tensor:
+    """f(x, y) = ½ + [sin²(x² − y²) − ½] / [1 + 0.001·(x² + y²)]².
+
+    Valleys along the hyperbolas x² − y² = kπ, ever closer together; the deepest minimum is f(0, 0) = 0. Source: Mishra
+    2006, who calls it Schaffer function No. 2.
+    """
+    x, y = x.unbind(-1)
+    waves = torch.sin(x.square() - y.square()).square()
+    return 0.5 + (waves - 0.5) / (1 + 0.001 * (x.square() + y.square())).square()
+
+
+def himmelblau(x: Tensor) -> Tensor:
+    """f(x, y) = (x² + y − 11)² + (x + y² − 7)²; four minima of value 0. Source: Himmelblau 1972."""
+    x, y = x.unbind(-1)
+    return (x.square() + y - 11).square() + (x + y.square() - 7).square()

@@ -8,7 +8,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from cmbench.landscapes.functions import ackley, ackley_rosenbrock, levy
+from cmbench.landscapes.functions import (
+    ackley,
+    ackley_rosenbrock,
+    griewank,
+    himmelblau,
+    levy,
+    rastrigin,
+    schaffer_2,
+    styblinski_tang,
+)
 from cmbench.landscapes.stationary import grid_minima, polish
 
 
@@ -68,3 +77,60 @@ def ackley_rosenbrock_minima() -> Tensor:
 
 def lowest(function: Callable[[Tensor], Tensor], points: Tensor) -> tuple[float, ...]:
     return tuple(points[function(points).argmin()].tolist())
+
+
+@cache
+def _on_a_line(function: Callable[[Tensor], Tensor], domain: tuple[float, float]) -> Tensor:
+    return grid_minima(function, domain, 1)
+
+
+def rastrigin_nearest(x: Tensor) -> Tensor:
+    """Coordinate by coordinate, of which the function is the sum; beyond ±31.4 it has no minima."""
+    return _nearest_number(x, _on_a_line(rastrigin, (-33, 33)))
+
+
+def styblinski_tang_nearest(x: Tensor) -> Tensor:
+    """Coordinate by coordinate, of which the function is the sum."""
+    return _nearest_number(x, _on_a_line(styblinski_tang, (-5, 5)))
+
+
+def styblinski_tang_lowest(dim: int) -> tuple[float, ...]:
+    return lowest(styblinski_tang, _on_a_line(styblinski_tang, (-5, 5))) * dim
+
+
+def rosenbrock_minima() -> Tensor:
+    return torch.ones(1, 2, dtype=torch.float64)
+
+
+@cache
+def himmelblau_minima() -> Tensor:
+    return grid_minima(himmelblau, (-5, 5), 2)
+
+
+def griewank_nearest(x: Tensor) -> Tensor:
+    """Near x_d = √d·π·k_d with an even Σk there is a minimum, which the bowl draws to the origin by d·x_d/2000."""
+    number = torch.arange(1, x.shape[-1] + 1).to(x)
+    spacing, pull = number.sqrt() * torch.pi, 1 + number / 2000
+    wanted = x * pull / spacing
+    k = wanted.round()
+    # Where Σk is odd, the coordinate for which the second nearest integer is the least detour takes that.
+    detour = spacing.square() * (1 - 2 * (wanted - k).abs())
+    other = k + torch.where(wanted < k, -1.0, 1.0)
+    is_odd = k.sum(-1, keepdim=True) % 2 == 1
+    chosen = torch.zeros_like(k).scatter_(-1, detour.argmin(-1, keepdim=True), 1.0) == 1
+    k, which = torch.unique(torch.where(is_odd & chosen, other, k), dim=0, return_inverse=True)
+    return polish(griewank, k * spacing / pull)[which]
+
+
+def schaffer_2_nearest(x: Tensor) -> Tensor:
+    """On either axis, near ±√(kπ), there is a minimum, where a valley is closest to the origin."""
+    below = (x.square() / torch.pi).floor()
+    steps = torch.stack([below, below + 1], -1)
+    on_axis = x.sign().unsqueeze(-1) * (steps * torch.pi).sqrt()  # (L, 2, 2): the two on the half of each axis
+    gap = (on_axis - x.unsqueeze(-1)).square() + x.flip(-1).square().unsqueeze(-1)
+    nearest = gap.flatten(-2).argmin(-1)
+    axis, side = nearest // 2, nearest % 2
+    begin = torch.zeros_like(x)
+    begin.scatter_(-1, axis.unsqueeze(-1), on_axis[torch.arange(len(x)), axis, side].unsqueeze(-1))
+    begin, which = torch.unique(begin, dim=0, return_inverse=True)
+    return polish(schaffer_2, begin)[which]

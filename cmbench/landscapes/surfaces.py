@@ -15,15 +15,7 @@ import torch
 from torch import Tensor
 
 from cmbench.errors import UserError, unknown
-from cmbench.landscapes.functions import ackley, ackley_rosenbrock, goldstein_price, levy, quadratic, sharp_flat
-from cmbench.landscapes.minima import (
-    ackley_nearest,
-    ackley_rosenbrock_minima,
-    among,
-    goldstein_price_minima,
-    levy_nearest,
-    lowest,
-)
+from cmbench.landscapes import functions, minima
 
 Function = Callable[..., Tensor]
 PARAMETERS = ("sharpness", "spectrum")
@@ -63,38 +55,38 @@ SURFACES = {
     for surface in (
         Surface(
             "ackley",
-            ackley,
+            functions.ackley,
             (-32.768, 32.768),
             global_minimum=lambda dim: (0.0,) * dim,
-            nearest_minimum=ackley_nearest,
+            nearest_minimum=minima.ackley_nearest,
         ),
         Surface(
             "goldstein_price",
-            goldstein_price,
+            functions.goldstein_price,
             (-2, 2),
             dim=2,
             global_minimum=lambda dim: (0.0, -1.0),
-            nearest_minimum=among(goldstein_price_minima),
-            minima=goldstein_price_minima,
+            nearest_minimum=minima.among(minima.goldstein_price_minima),
+            minima=minima.goldstein_price_minima,
         ),
         Surface(
             "levy",
-            levy,
+            functions.levy,
             (-10, 10),
             global_minimum=lambda dim: (1.0,) * dim,
-            nearest_minimum=levy_nearest,
+            nearest_minimum=minima.levy_nearest,
         ),
         Surface(
             "ackley_rosenbrock",
-            ackley_rosenbrock,
+            functions.ackley_rosenbrock,
             (-5, 5),
             dim=2,
-            global_minimum=lambda dim: lowest(ackley_rosenbrock, ackley_rosenbrock_minima()),
-            nearest_minimum=among(ackley_rosenbrock_minima),
+            global_minimum=lambda dim: minima.lowest(functions.ackley_rosenbrock, minima.ackley_rosenbrock_minima()),
+            nearest_minimum=minima.among(minima.ackley_rosenbrock_minima),
         ),
         Surface(
             "sharp_flat",
-            sharp_flat,
+            functions.sharp_flat,
             (-5, 5),
             parameters=("sharpness",),
             global_minimum=lambda dim: (0.0,) * dim,
@@ -102,11 +94,58 @@ SURFACES = {
         ),
         Surface(
             "quadratic",
-            quadratic,
+            functions.quadratic,
             (-1, 1),
             parameters=("spectrum",),
             global_minimum=lambda dim: (0.0,) * dim,
             nearest_minimum=torch.zeros_like,
+        ),
+        Surface(
+            "rastrigin",
+            functions.rastrigin,
+            (-5.12, 5.12),
+            global_minimum=lambda dim: (0.0,) * dim,
+            nearest_minimum=minima.rastrigin_nearest,
+        ),
+        Surface(
+            "rosenbrock",
+            functions.rosenbrock,
+            (-2, 2),
+            dim=2,
+            global_minimum=lambda dim: (1.0, 1.0),
+            nearest_minimum=minima.among(minima.rosenbrock_minima),
+            minima=minima.rosenbrock_minima,
+        ),
+        Surface(
+            "styblinski_tang",
+            functions.styblinski_tang,
+            (-5, 5),
+            global_minimum=minima.styblinski_tang_lowest,
+            nearest_minimum=minima.styblinski_tang_nearest,
+        ),
+        Surface(
+            "griewank",
+            functions.griewank,
+            (-600, 600),
+            global_minimum=lambda dim: (0.0,) * dim,
+            nearest_minimum=minima.griewank_nearest,
+        ),
+        Surface(
+            "schaffer_2",
+            functions.schaffer_2,
+            (-100, 100),
+            dim=2,
+            global_minimum=lambda dim: (0.0, 0.0),
+            nearest_minimum=minima.schaffer_2_nearest,
+        ),
+        Surface(
+            "himmelblau",
+            functions.himmelblau,
+            (-5, 5),
+            dim=2,
+            global_minimum=lambda dim: (3.0, 2.0),
+            nearest_minimum=minima.among(minima.himmelblau_minima),
+            minima=minima.himmelblau_minima,
         ),
     )
 }
