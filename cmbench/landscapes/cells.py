@@ -131,8 +131,12 @@ def _check_minima(surface: Surface, x: Tensor, where: str) -> None:
 
 
 def _batch(spec: RunSpec[LandscapeSettings]) -> Hashable:
-    """Cells that differ in nothing but the sharpness coefficient share one tensor."""
-    settings = spec.settings.model_dump(exclude={"sharpness"})
+    """Cells that differ in nothing but the sharpness coefficient share one tensor.
+
+    Not where entries are ranked by chance: it is numbered by lanes, and a cell is a function of its own settings.
+    """
+    is_alone = spec.chosen_optimizer.hyperparameters.get("priority") == "random"
+    settings = spec.settings.model_dump(exclude=set() if is_alone else {"sharpness"})
     return json.dumps([settings, spec.chosen_optimizer.model_dump(), spec.seed, spec.data], sort_keys=True)
 
 

@@ -277,6 +277,20 @@ def test_minima_of_another_shape_are_refused_before_anything_runs(known, tmp_pat
         prepare(resolved(tmp_path, TOY.format("mine_five:bad")))
 
 
+def test_a_cell_ranked_by_chance_is_a_function_of_its_own_settings(tmp_path):
+    """Run with the cells of other coefficients or without them: its lanes have the same numbers."""
+    text = (
+        "kind: escape-ratio\nstarts: 4\nsteps: 60\nsharpness: [2, 20]\n"
+        "optimizers:\n  adam_cm: {lr: 0.1, capacity: 3, priority: random}\n"
+    )
+    suite = resolved(tmp_path, text)
+    run_suite(suite, ResultStore(tmp_path / "both"))
+    run_suite(resolved(tmp_path, text, ["sharpness=[20]"]), ResultStore(tmp_path / "one"))
+    (alone,) = (result for _, result in ResultStore(tmp_path / "one").results())
+    (beside,) = (result for _, result in ResultStore(tmp_path / "both").results() if result.settings["sharpness"] == 20)
+    assert alone.lanes == beside.lanes
+
+
 def test_another_surface_of_a_suite_is_chosen_with_the_domain_that_the_suite_has_for_it():
     for surface, domain in (("levy", (-10, 10)), ("ackley", None)):
         suite = load_suite("table1", sets=surface_overrides("table1", surface))
