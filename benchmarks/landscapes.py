@@ -22,8 +22,8 @@ import torch
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.suite import load_suite
 from cmbench.landscapes.cells import cell_starts, prepare, run_cells
+from cmbench.landscapes.functions import sharp_flat
 from cmbench.landscapes.lanes import few_threads
-from cmbench.landscapes.surfaces import sharp_flat
 from cmbench.optim import create_optimizer
 
 SAMPLE_RUNS = 3

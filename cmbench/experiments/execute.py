@@ -12,9 +12,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from cmbench.errors import UserError
 from cmbench.experiments.environment import environment
+from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result, Status
-from cmbench.experiments.settings import Frozen
 from cmbench.experiments.store import ResultStore, Stored
 
 Settings = TypeVar("Settings", bound=Frozen)

@@ -11,6 +11,7 @@ from typing import Any, Generic
 from pydantic import SerializeAsAny
 from typing_extensions import TypeVar
 
+from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.result import OptimizerReference, Result, SuiteReference
 from cmbench.experiments.settings import (
@@ -19,7 +20,6 @@ from cmbench.experiments.settings import (
     ConvergenceSuite,
     EscapeSettings,
     EscapeSuite,
-    Frozen,
     LandscapeSettings,
     LandscapeSuite,
     Suite,

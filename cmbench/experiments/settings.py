@@ -2,75 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
+from cmbench.experiments.schedule import PositiveInt, Schedule
 
-PositiveInt = Annotated[int, Field(ge=1)]
 SharpnessCoefficient = Annotated[float, Field(gt=1)]
 Interval = tuple[float, float]
-
-
-class Frozen(BaseModel):
-    """Immutable, strict about unknown keys, and without silent conversions from strings."""
-
-    # Built when first used: a command that lists or helps validates nothing.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False, defer_build=True)
-
-    unless_default: ClassVar[tuple[str, ...]] = ()
-    """Fields that stand in a run's identity and result only where they are set: no other run changes by them."""
-
-    def document(self) -> dict[str, Any]:
-        """The settings as they stand in a run's identity and in its result."""
-        document = self.model_dump(mode="json")
-        for name in self.unless_default:
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del document[name]
-        return document
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_silent_conversion(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        is_number = (
-            not {annotation, *get_args(annotation)}.isdisjoint((int, float)) and get_origin(annotation) is not tuple
-        )
-        if isinstance(value, str) and is_number:
-            raise ValueError(f"a number is wanted, not the text {value!r}")
-        if isinstance(value, bool) and is_number:
-            raise ValueError(f"a number is wanted, not {value}")
-        return value
-
-
-class Schedule(Frozen):
-    """The learning rate over time: `constant`, or `step`: multiplied by `gamma` at each milestone.
-
-    Milestones count epochs in training and steps on landscapes.
-    """
-
-    name: Literal["constant", "step"] = "constant"
-    milestones: tuple[PositiveInt, ...] = ()
-    gamma: float = Field(default=0.1, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _milestones_belong_to_step(self) -> Self:
-        if (self.name == "step") != bool(self.milestones):
-            raise ValueError("a step schedule needs milestones, a constant one has none")
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError("milestones must increase")
-        return self
-
-    def factor(self, position: int) -> float:
-        """What the base learning rate is multiplied by after `position` whole epochs (or steps)."""
-        return self.gamma ** sum(position >= milestone for milestone in self.milestones)
 
 
 class CheckpointSettings(Frozen):
@@ -94,6 +36,18 @@ class TelemetrySettings(Frozen):
     sharpness_examples: int = Field(default=500, ge=1, description="training examples that they are measured on")
 
 
+class AverageSettings(Frozen):
+    """An exponential moving average of the weights, evaluated beside them: `{decay: 0.999}`, or `0.999` for short."""
+
+    decay: float = Field(default=0.999, ge=0, lt=1)
+    from_step: int = Field(default=0, ge=0, description="steps before the first whose weights it holds")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"decay": value} if isinstance(value, float) else value
+
+
 class PaperReference(Frozen):
     """The place in the paper that a suite corresponds to, e.g. `{table: 2, column: cifar10}`."""
 
@@ -111,7 +65,7 @@ class TrainSettings(Frozen):
     """
 
     workload: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
@@ -125,10 +79,16 @@ class TrainSettings(Frozen):
     clip_norm: float | None = Field(default=None, gt=0, description="largest norm of a gradient")
     accumulate: int = Field(default=1, ge=1, description="parts that a batch is computed in")
     parallel: Literal["ddp", "fsdp"] = Field(default="ddp", description="how several processes share the model")
+    average: AverageSettings | None = None
+    no_decay: tuple[str, ...] = Field(default=(), description="patterns of parameters without weight decay")
+    lr_scale: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="factors of the learning rate, by a pattern of parameters"
+    )
 
     unless_default: ClassVar = (
         *("options", "max_steps", "precision", "channels_last", "compile"),
         *("clip_norm", "accumulate", "parallel"),
+        *("average", "no_decay", "lr_scale"),
     )
 
 
@@ -148,6 +108,13 @@ class _Cells(Frozen):
     def count(self) -> int:
         """How many starts a cell has: those given and those drawn."""
         return len(self.start_points or ()) + self.starts
+
+    @field_validator("schedule")
+    @classmethod
+    def _of_factors(cls, value: Schedule) -> Schedule:
+        if value.is_class:
+            raise ValueError("a scheduler class is for training: accepted on landscapes: a named schedule")
+        return value
 
     @field_validator("domain")
     @classmethod
@@ -239,7 +206,7 @@ class SuiteBase(Frozen):
 
     kind: Kind
     description: str
-    optimizers: dict[str, dict[str, Any]] = {}
+    optimizers: dict[str, dict[str, Any]] = Field(default={})
     paper: PaperReference | None = None
     notes: tuple[str, ...] = Field(default=(), description="sentences that stand below its tables")
 
@@ -261,7 +228,7 @@ class _Surfaces(_Cells, SuiteBase):
 
     seed: int = Field(default=0, ge=0)
     surface: str | None = None
-    surfaces: dict[str, Interval | None] = {}
+    surfaces: dict[str, Interval | None] = Field(default={})
     sharpness: tuple[SharpnessCoefficient, ...] = ()
 
     @model_validator(mode="after")

@@ -233,6 +233,8 @@ def _override(content: dict[str, Any], assignment: str, fields: Any, where: str)
             inner = target.get(part)
             if isinstance(inner, str):  # the short form of a schedule or a workload
                 inner = {"name": inner}
+            elif isinstance(inner, float):  # that of an average
+                inner = {"decay": inner}
             target[part] = inner = {} if inner is None else dict(inner)
             target = inner
         target[rest[-1] if rest else first] = value

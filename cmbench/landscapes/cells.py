@@ -110,11 +110,35 @@ def _check_function(surface: Surface, dim: int, domain: Interval, where: str) ->
         raise UserError(f"{wrong}; its value does not depend on x by torch's autograd")
     if not torch.allclose(value[:1], alone, equal_nan=True):
         raise UserError(f"{wrong}; the value of one point depends on the points beside it")
+    _check_minima(surface, x.detach(), f"{where}: '{surface.name}'")
+
+
+def _check_minima(surface: Surface, x: Tensor, where: str) -> None:
+    """What is said of a surface's minima has the shapes that it should have for `x` (L, D)."""
+    points, dim = x.shape
+    for name, argument, shape in (
+        ("nearest_minimum", (x,), (points, dim)),
+        ("global_minimum", (dim,), (dim,)),
+        ("minima", (), (None, dim)),
+    ):
+        if (function := getattr(surface, name)) is None:
+            continue
+        try:
+            found = torch.as_tensor(function(*argument)).shape
+        except Exception as error:
+            raise UserError(f"{where}: {name} raises {type(error).__name__}: {error}") from None
+        if len(found) != len(shape) or any(size not in (None, got) for size, got in zip(shape, found, strict=True)):
+            wanted = ", ".join("M" if size is None else str(size) for size in shape)
+            raise UserError(f"{where}: {name} returns {tuple(found)}: accepted: ({wanted})")
 
 
 def _batch(spec: RunSpec[LandscapeSettings]) -> Hashable:
-    """Cells that differ in nothing but the sharpness coefficient share one tensor."""
-    settings = spec.settings.model_dump(exclude={"sharpness"})
+    """Cells that differ in nothing but the sharpness coefficient share one tensor.
+
+    Not where entries are ranked by chance: it is numbered by lanes, and a cell is a function of its own settings.
+    """
+    is_alone = spec.chosen_optimizer.hyperparameters.get("priority") == "random"
+    settings = spec.settings.model_dump(exclude=set() if is_alone else {"sharpness"})
     return json.dumps([settings, spec.chosen_optimizer.model_dump(), spec.seed, spec.data], sort_keys=True)
 
 

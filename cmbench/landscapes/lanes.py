@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cmbench.experiments.outside import build
-from cmbench.experiments.settings import Schedule
+from cmbench.experiments.schedule import Schedule
 from cmbench.landscapes.trace import Trace, observe
 from cmbench.optim.outside import accepts_closure
 from cmbench.optim.registry import REGISTRY, get_info
@@ -105,7 +105,7 @@ def run_lanes(
         for step in range(steps):
             for group, rate in zip(method.param_groups, rates, strict=True):
                 if rate is not None:
-                    group["lr"] = rate * schedule.factor(step)
+                    group["lr"] = rate * schedule.factor(step, steps)
             before = observe(method, run.x) if step + 1 in trace else None
             run.begin_step(step)
             if hand_over:

@@ -55,14 +55,15 @@ def is_watched(surface: Surface, settings: LandscapeSettings) -> bool:
 def at_global_minimum(surface: Surface, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Whether `x` (..., L, D) is within `REACH` of a minimum of the lowest value, and nearer to it than to any other.
 
-    `function` is the surface with its parameters bound, for L points.
+    `function` is the surface with its parameters bound, for L points. Where no other minimum is known than one of the
+    lowest value, being within `REACH` of that one is all there is to be.
     """
     if surface.global_minimum is None:
         raise ValueError(f"{surface.name}: no known global minimum")
-    nearest = _nearest(surface, x)
-    lowest = function(torch.tensor(surface.global_minimum(x.shape[-1])).to(x).expand_as(x))
+    lowest = torch.tensor(surface.global_minimum(x.shape[-1])).to(x).expand_as(x)
+    nearest = lowest if surface.nearest_minimum is None else _nearest(surface, x)
     close: Tensor = (x - nearest).norm(dim=-1) < REACH
-    return close & (function(nearest) <= lowest + 1e-9)
+    return close & (function(nearest) <= function(lowest) + 1e-9)
 
 
 def measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -> Measurement:
@@ -76,10 +77,10 @@ def measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) ->
     }
     if surface.nearest_minimum is not None:
         quantities["distance_to_minimum"] = (x - _nearest(surface, x)).norm(dim=-1)
-        if surface.global_minimum is not None:
-            quantities["reached_global"] = at_global_minimum(surface, function, x)
-            if is_watched(surface, settings):
-                quantities["ever_reached"] = lanes.was_there
+    if surface.global_minimum is not None:
+        quantities["reached_global"] = at_global_minimum(surface, function, x)
+        if is_watched(surface, settings):
+            quantities["ever_reached"] = lanes.was_there
     quantities["path_length"] = lanes.path_length
     if lanes.traces:
         quantities["cancellation"] = torch.stack([trace.cancellation for trace in lanes.traces]).mean(0)

@@ -10,12 +10,15 @@ import torch
 
 from cmbench.landscapes.surfaces import get_surface
 
+Point = tuple[float, ...]
 
-def as_numpy(settings: Mapping[str, Any]) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[float, ...] | None]:
-    """The surface that a result's settings name, as a function of x (..., D) that returns (...), and its minimum.
 
-    The parameters `sharpness` and `spectrum` are those of the settings; the minimum is one point of the lowest value,
-    None where it is not known. Raises `UserError` for a surface that cannot be found.
+def as_numpy(settings: Mapping[str, Any]) -> tuple[Callable[[np.ndarray], np.ndarray], Point | None, tuple[Point, ...]]:
+    """The surface that a result's settings name, as a function of x (..., D) that returns (...), and its minima.
+
+    The parameters `sharpness` and `spectrum` are those of the settings. The minima are one point of the lowest value,
+    None where it is not known, and the others of that value where all are known. Raises `UserError` for a surface that
+    cannot be found.
     """
     surface = get_surface(settings["surface"])
     bound = {name: torch.tensor(settings[name], dtype=torch.float64) for name in surface.parameters}
@@ -26,4 +29,8 @@ def as_numpy(settings: Mapping[str, Any]) -> tuple[Callable[[np.ndarray], np.nda
         return surface.function(rows, **bound).reshape(x.shape[:-1]).numpy()
 
     minimum = surface.global_minimum(settings["dim"]) if surface.global_minimum else None
-    return function, minimum
+    if minimum is None or surface.minima is None:
+        return function, minimum, ()
+    lowest = float(function(np.array(minimum)[None])[0])
+    others = [tuple(point) for point in surface.minima().tolist() if not np.allclose(point, minimum, atol=1e-6)]
+    return function, minimum, tuple(point for point in others if function(np.array(point)[None])[0] <= lowest + 1e-9)

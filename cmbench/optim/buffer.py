@@ -67,6 +67,8 @@ class Decision:
 def decide(ranking: Ranking, norm: Tensor, priority: str, decay: float) -> Decision:
     """Ranks a new entry of priority `norm` and updates `ranking` in place: insertion first, then the decay of all.
 
+    By `priority="random"` a number that was drawn stands in for the norm.
+
     An empty slot takes any entry; a full buffer replaces its lowest priority if `norm` is strictly greater, or, with
     `priority="fifo"`, always its oldest. A norm that is NaN or inf is never inserted. Source: Algorithm 1.
     """

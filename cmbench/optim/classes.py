@@ -78,7 +78,9 @@ class AdamCM(_Adam):
         weight_decay: decoupled, wd.
         capacity: number of entries C.
         decay: λ in (0, 1].
-        priority: `"gradient"`, `"momentum"` (norm of what is stored) or `"fifo"` (the oldest goes).
+        priority: `"gradient"`, `"momentum"` (norm of what is stored), `"fifo"` (the oldest goes), or `"random"`: a
+            number in (0, 1) in place of the norm, which severs the ranking from the gradient. It is a function of the
+            step, and of the tensor or lane where these decide for themselves: a lane does not do what it would alone.
         scope: `"global"` (one norm and decision for the whole model), `"per_tensor"`, or `"lane"` (the leading
             dimension of every parameter indexes independent runs).
         buffer_dtype: of the entries, e.g. `torch.bfloat16` for half the memory; their sum stays in float32. By default

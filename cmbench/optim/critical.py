@@ -35,7 +35,12 @@ class CriticalOptimizer(BufferedOptimizer):
         if not any(group.params for group in groups):
             return loss
         first = self.param_groups[0]
-        judge = Judge(first["priority"], first["decay"], first["scope"]) if first["capacity"] > 0 else None
+        judge = None
+        if first["capacity"] > 0:
+            # What carries out the step counts it before or after it decides.
+            made = next(group.steps[0] for group in groups if group.params) if first["priority"] == "random" else None
+            step = None if made is None else made.clone()
+            judge = Judge(first["priority"], first["decay"], first["scope"], step)
         self._chosen_implementation().step(groups, judge)
         for group, tensors in zip(self.param_groups, groups, strict=True):
             group["sum_age"] = (group["sum_age"] + 1) % RESUM_EVERY

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-Priority = Literal["gradient", "momentum", "fifo"]
+Priority = Literal["gradient", "momentum", "fifo", "random"]
 Scope = Literal["global", "per_tensor", "lane"]
 FirstStep = Literal["paper", "authors"]
 
@@ -97,7 +97,7 @@ DECAY = Hyperparameter(
 PRIORITY = Hyperparameter(
     "priority",
     "gradient",
-    "what ranks an entry: the gradient's norm, the entry's own norm, or its age",
+    "what ranks an entry: the gradient's norm, the entry's own norm, its age, or chance",
     *_one_of(*get_args(Priority)),
 )
 SCOPE = Hyperparameter(

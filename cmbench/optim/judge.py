@@ -9,17 +9,22 @@ import torch
 from torch import Tensor
 
 from cmbench.optim.buffer import Decision, decide, norms, replace
+from cmbench.optim.draws import uniform
 from cmbench.optim.sharded import norms_over_shards
 from cmbench.optim.update import GroupTensors, as_one, tensors_of
 
 
 @dataclass(frozen=True)
 class Judge:
-    """The buffer policy that all parameter groups share."""
+    """The buffer policy that all parameter groups share.
+
+    `step` () counts the steps before this one, where `priority` is random: it is what chance is a function of.
+    """
 
     priority: str
     decay: float
     scope: str
+    step: Tensor | None = None
 
     def needs_the_entry(self) -> bool:
         """Whether an entry is ranked by its own norm, so that it must be known beforehand."""
@@ -41,6 +46,13 @@ class Judge:
         entries = tensors_of(group.memory.foreseen(as_one(group.grads), state, group.renewal))
         return [group.grads[i] if i in group.fresh else entry for i, entry in enumerate(entries)]
 
+    def _drawn(self, values: Sequence[Tensor], step: Tensor) -> list[Tensor]:
+        """A number in (0, 1) in place of every norm that is finite; tensors and lanes are numbered as they come."""
+        if self.scope == "lane":
+            return [torch.where(norm.isfinite(), uniform(step, norm.numel()).to(norm), norm) for norm in values]
+        drawn = uniform(step, len(values)).unbind()
+        return [torch.where(norm.isfinite(), number.to(norm), norm) for norm, number in zip(values, drawn, strict=True)]
+
     def decide(self, groups: Sequence[GroupTensors], values: Sequence[Tensor]) -> list[list[Decision]]:
         """One decision per tensor of each group (the same one everywhere, unless the scope is per_tensor).
 
@@ -51,6 +63,8 @@ class Judge:
         rankings = [ranking for group in groups for ranking in group.rankings]
         if any(group.sharded for group in groups):
             values = norms_over_shards(values, owners, self.scope)
+        if self.step is not None:
+            values = self._drawn(values, self.step)
         of_each = self.scope == "per_tensor"
         made = [
             decide(ranking, norm.to(ranking.priorities), self.priority, self.decay)

@@ -19,7 +19,7 @@ from typing import Any, Literal, TextIO, TypeVar
 
 from cmbench.errors import UserError, suggest
 
-Group = Literal["optimizers", "workloads", "surfaces"]
+Group = Literal["optimizers", "workloads", "surfaces", "schedulers"]
 Value = TypeVar("Value")
 FORMS = ("package.module:NAME", "./FILE.py:NAME")
 """How a name outside of cmbench is written, unless a package registers it."""

@@ -31,11 +31,19 @@ def plural(count: int | None, word: str) -> str:
 
 def schedule_text(schedule: Mapping[str, Any], unit: str) -> str:
     """What the learning rate does over time; `unit` is `epoch` or `step`."""
-    if schedule.get("name") != "step":
-        return "constant learning rate"
-    milestones = schedule["milestones"]
-    several = f"{unit}s" if len(milestones) > 1 else unit
-    return f"learning rate ×{value_text(schedule['gamma'])} at {several} {', '.join(map(str, milestones))}"
+    name, warmup, floor = schedule.get("name", "constant"), schedule.get("warmup", 0), schedule.get("floor", 0)
+    if name == "step":
+        milestones = schedule["milestones"]
+        several = f"{unit}s" if len(milestones) > 1 else unit
+        text = f"learning rate ×{value_text(schedule['gamma'])} at {several} {', '.join(map(str, milestones))}"
+    elif name == "constant":
+        text = "constant learning rate"
+    else:
+        share = f" over the last {schedule['decay']:.0%}" if name == "wsd" else ""
+        text = f"{name} learning rate" + share + (f" to ×{value_text(floor)}" if floor else "")
+    if not warmup:
+        return text
+    return f"{text}, {f'{warmup:.3g} of the' if warmup < 1 else value_text(warmup)} steps of warm-up"
 
 
 def surface_text(settings: Mapping[str, Any]) -> str:

@@ -44,9 +44,13 @@ class EpochEnd:
             "train_loss": mean(row[0] for row in rows),
             "val_loss": evaluation.loss,
             f"val_{task.metric.name}": evaluation.metric,
-            "lr": learner.optimizer.param_groups[0]["lr"],
+            "lr": learner.lr,
             "distance": learner.distance(),
         }
+        if learner.average:
+            average = learner.evaluate_average(task)
+            values["val_loss_average"] = average.loss if average else None
+            values[f"val_{task.metric.name}_average"] = average.metric if average else None
         values |= self._recorded(rows)
         for name, gauge in self._gauges.items():
             # A second derivative does not go through a compiled model.

@@ -18,6 +18,8 @@ from cmbench.optim.memory_over import MemoryOver
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
 from cmbench.optim.wrapper import layers
+from cmbench.training.average import Average
+from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import derived_seed
 from cmbench.training.stepper import Stepper
@@ -37,6 +39,8 @@ def check_settings(spec: RunSpec[TrainSettings], processes: int) -> None:
         raise UserError(
             f"parallel fsdp does not go with what is put to '{optimizer.name}': accepted: ddp, or one process"
         )
+    if sharded and settings.average:
+        raise UserError("average does not go with parallel fsdp: accepted: ddp, or one process")
     if sharded and spec.telemetry and spec.telemetry.sharpness_every:
         raise UserError("telemetry.sharpness_every does not go with parallel fsdp: accepted: ddp, or one process")
 
@@ -68,6 +72,7 @@ class Learner:
         if self.settings.compile:
             model.compile()
         self.model = self.network = model
+        self.average = Average(self.settings.average, model) if self.settings.average else None
         if self._sharded:
             from torch.distributed.fsdp import fully_shard
 
@@ -79,10 +84,14 @@ class Learner:
             self.network = DistributedDataParallel(model)
         self.parameters = list(model.parameters())
         self.start = [local(p.detach()).clone() for p in self.parameters]
-        named = {"params": self.parameters, "names": [name for name, _ in model.named_parameters()]}
         optimizer = spec.chosen_optimizer
-        self.optimizer = build(optimizer.name, optimizer.hyperparameters, [named], spec.title)
-        self._rates = [group.get("lr") for group in self.optimizer.param_groups]
+        groups = parameter_groups(model, self.settings, optimizer.hyperparameters)
+        self.optimizer = build(optimizer.name, optimizer.hyperparameters, groups, spec.title)
+        self._rates = [
+            rate if (rate := group.get("lr")) is None else rate * group.get(FACTOR, 1.0)
+            for group in self.optimizer.param_groups
+        ]
+        self.set_lr(1.0)
         self._create_graph = bool(optimizer.hyperparameters.get("create_graph"))
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
         outside = optimizer.source is not None
@@ -98,10 +107,16 @@ class Learner:
             )
 
     def set_lr(self, factor: float) -> None:
-        """Sets the learning rate to `factor` times the run's."""
+        """Sets the learning rate to `factor` times the run's, in every group by its own factor."""
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             if rate is not None:
                 group["lr"] = rate * factor
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate as it is now, of a group whose own factor is 1; None where the optimizer has none."""
+        group = self.optimizer.param_groups[0]
+        return group["lr"] / group.get(FACTOR, 1.0) if "lr" in group else None
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _DTYPES.get(self.settings.precision)
@@ -180,6 +195,13 @@ class Learner:
         with self._autocast():
             return task.evaluate(self.network, self.processes.shard, self.processes.all_reduce)
 
+    def evaluate_average(self, task: Task) -> Evaluation | None:
+        """As `evaluate`, with the average of the weights; None where there is none yet."""
+        if self.average is None or not self.average.has_begun:
+            return None
+        with self._autocast():
+            return task.evaluate(self.average.model, self.processes.shard, self.processes.all_reduce)
+
     def weights(self) -> dict[str, Any]:
         """The whole model's state, for the first process; every process must call it."""
         if not self._sharded:
@@ -200,7 +222,8 @@ class Learner:
         else:
             optimizer = self.optimizer.state_dict()
         scaler = self.scaler.state_dict() if self.scaler else None
-        return {"model": self.weights(), "optimizer": optimizer, "scaler": scaler}
+        average = self.average.state() if self.average else None
+        return {"model": self.weights(), "optimizer": optimizer, "scaler": scaler, "average": average}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Takes up what `state` has returned."""
@@ -219,6 +242,8 @@ class Learner:
             self.optimizer.load_state_dict(saved["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(saved["scaler"])
+        if self.average:
+            self.average.load(saved["average"])
 
     def _base(self) -> Any:
         return getattr(self.optimizer, "base", self.optimizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from functools import reduce
 
 import torch
 from torch.optim import Optimizer
@@ -46,12 +47,15 @@ def measurement(
 def _metrics(workload: Workload, position: Position, whole: bool) -> dict[str, float | None]:
     curves, metric = position.curves, workload.metric.name
     metrics = {"train_loss_final": curves["train_loss"][-1], "distance": curves["distance"][-1]}
-    validation = curves[f"val_{metric}"]
+    names = [name for name in (metric, f"{metric}_average") if known(curves.get(f"val_{name}", []))]
     if len(workload.tasks) > 1:
         # What the model was worth on each task at the end of its training on it (section 5.4).
-        at_end = dict(zip(curves["task"], validation, strict=True))
-        return metrics | ({f"learning_{metric}": mean(known(at_end.values()))} if whole else {})
-    metrics |= {f"val_{metric}_best": position.best, f"val_{metric}_final": validation[-1]}
+        at_end = {name: dict(zip(curves["task"], curves[f"val_{name}"], strict=True)) for name in names if whole}
+        return metrics | {f"learning_{name}": mean(known(values.values())) for name, values in at_end.items()}
+    for name in names:
+        values = known(curves[f"val_{name}"])
+        best = reduce(lambda best, value: value if workload.metric.better(value, best) else best, values)
+        metrics |= {f"val_{name}_best": best, f"val_{name}_final": values[-1]}
     return metrics | {"epoch_best": position.best_epoch}
 
 

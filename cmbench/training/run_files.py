@@ -14,6 +14,7 @@ from cmbench.training import checkpoint
 from cmbench.training.learner import Learner
 from cmbench.training.position import Position
 from cmbench.training.processes import Processes
+from cmbench.training.schedules import Rate
 
 
 class RunFiles:
@@ -25,7 +26,7 @@ class RunFiles:
     def __init__(self, run: str, path: Callable[[str], Path], learner: Learner, processes: Processes) -> None:
         self._run, self._path, self._learner, self._processes = run, path, learner, processes
 
-    def resume(self) -> tuple[Position, Any] | None:
+    def resume(self, rate: Rate) -> tuple[Position, Any] | None:
         """Takes up the checkpoint, if there is one: returns where it was, and what the batch before has left.
 
         Raises `UserError` for a checkpoint that this run cannot go on from.
@@ -35,27 +36,31 @@ class RunFiles:
             return None
         saved = checkpoint.load_to_resume(self._path(RESUME), processes.size, device)
         self._learner.load(saved["learner"])
+        rate.load(saved.get("rate", {}))
         own = saved["processes"][processes.rank]
         checkpoint.set_random_state(own["random"], device)
         # How many threads compute a sum decides its last bits: this run goes on with those that it began with.
         torch.set_num_threads(saved["threads"])
         return Position(**saved["position"]), checkpoint.moved(own["carries"], device)
 
-    def save(self, position: Position, carries: Any) -> None:
+    def save(self, position: Position, carries: Any, rate: Rate) -> None:
         """Writes the checkpoint."""
         device = self._learner.device
         state = {"carries": checkpoint.moved(carries, torch.device("cpu")), "random": checkpoint.random_state(device)}
         own = self._processes.gather(state)
         content: dict[str, Any] = {"learner": self._learner.state(), "processes": own, "position": asdict(position)}
         if self._processes.is_main_process:
-            content |= {"threads": torch.get_num_threads(), "device": device.type}
+            content |= {"rate": rate.state(), "threads": torch.get_num_threads(), "device": device.type}
             checkpoint.save(self._path(RESUME), content)
 
     def keep_weights(self, suffix: str, epoch: int) -> None:
-        """Writes the model's weights as they are after so many epochs."""
+        """Writes the model's weights, and their average where there is one, as they are after so many epochs."""
         weights = self._learner.weights()
         if self._processes.is_main_process:
-            checkpoint.save(self._path(suffix), {"model": weights, "run": self._run, "epoch": epoch})
+            content = {"model": weights, "run": self._run, "epoch": epoch}
+            if average := self._learner.average:
+                content["average"] = average.model.state_dict()
+            checkpoint.save(self._path(suffix), content)
 
     def forget(self) -> None:
         """Removes the checkpoint."""

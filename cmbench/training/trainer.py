@@ -26,6 +26,7 @@ from cmbench.training.position import Clock, Ending, Length, Position
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.readout import Readout
 from cmbench.training.run_files import RunFiles
+from cmbench.training.schedules import rate_of
 from cmbench.training.seeding import TASKS, generator
 from cmbench.workloads.base import Workload
 
@@ -109,7 +110,8 @@ class _Run:
         self.observer, self.interrupt = observer, interrupt
         self.length = Length.of(spec.settings, self.tasks)
         self.carries: list[Any] | None
-        self.position, self.carries = files.resume() or (Position(), None)
+        self.rate = rate_of(self.settings.schedule, learner, self.length)
+        self.position, self.carries = files.resume(self.rate) or (Position(), None)
         learner.stepper.evaluations = self.position.gradient_evaluations
         self.epoch_end = EpochEnd(learner, self.tasks, self.telemetry, gauges, self.position)
         self.readout = Readout(processes, learner.device, self.kept.every_minutes)
@@ -131,17 +133,19 @@ class _Run:
     def _make_steps(self, epoch: int) -> Ending | None:
         """The steps of one epoch, or what is left of it; why the run ends among them, if it does."""
         position, learner, settings = self.position, self.learner, self.settings
-        which, epoch_of_task = divmod(epoch, settings.epochs)
+        which = epoch // settings.epochs
         task = self.tasks[which]
-        learner.set_lr(settings.schedule.factor(epoch_of_task))
         order = generator(self.spec.seed, "order", epoch)
         batches = task.batches(settings.batch_size, order, position.step_in_epoch, self.processes.shard)
         for batch in islice(batches, self.length.steps - position.step):
+            self.rate.before(position.step, epoch)
             loss, self.carries = learner.step(task, batch, self.carries)
             numbers = [loss, learner.gradient_norm()] if self.telemetry.gradient_norm else [loss]
             self.readout.add(torch.stack(numbers))
             position.step += 1
             position.gradient_evaluations = learner.stepper.evaluations
+            if learner.average:
+                learner.average.follow(position.step)
             position.step_in_epoch += 1
             due = position.step % self.kept.every_steps == 0
             ends = position.step_in_epoch == self.length.steps_per_epoch[which] or position.step == self.length.steps
@@ -183,7 +187,7 @@ class _Run:
 
     def _save(self) -> None:
         self.position.wall_seconds = self.clock.seconds
-        self.files.save(self.position, self.carries)
+        self.files.save(self.position, self.carries, self.rate)
         self.readout.saved()
 
     def _interrupted(self) -> Ending:

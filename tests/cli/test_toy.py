@@ -1,6 +1,7 @@
 """`cmbench toy` as a user runs it."""
 
 import json
+from itertools import combinations
 
 import pytest
 
@@ -53,6 +54,29 @@ def test_a_surface_of_ones_own_runs_from_its_file(tmp_path):
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)
     assert max(result["lanes"]["loss_final"]) < 1  # every minimum of Himmelblau's function is a zero
+
+
+KNOWN = {
+    "nearest_minimum": "nearest_minimum=torch.zeros_like",
+    "global_minimum": "global_minimum=lambda dim: (0.0,) * dim",
+    "minima": "minima=lambda: torch.zeros(1, 2, dtype=torch.float64)",
+}
+
+
+@pytest.mark.parametrize("known", [c for n in range(4) for c in combinations(KNOWN, n)], ids="+".join)
+def test_a_surface_runs_whatever_is_known_of_its_minima(known, tmp_path):
+    (tmp_path / "bowls.py").write_text(
+        "import torch\nfrom cmbench.landscapes import Surface\n"
+        f"bowl = Surface('bowl', lambda x: x.square().sum(-1), (1, 2), {', '.join(KNOWN[name] for name in known)})\n"
+    )
+    arguments = ("--surface", "bowls:bowl", "--opt", "sgd", "--set", "lr=0.4", "--steps", 20, "--starts", 2)
+    done = run("toy", *arguments, "--json", "--plot", "bowl.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)
+    assert ("distance_to_minimum" in result["lanes"]) == ("nearest_minimum" in known)
+    assert result["lanes"].get("reached_global") == ([True, True] if "global_minimum" in known else None)
+    assert ("minima" in result["curves"]) == ("minima" in known)
+    assert run("report", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ REDUCED = {
     "cmbench escape-ratio --dim 10 --plot figure6.png": _FEW,
     "cmbench escape-ratio --dim 1 --capacity 5,10,20 --sharpness 10,50,100": _FEW,
     "cmbench escape-ratio --dim 10 --opt sgd_cm --opt rmsprop_cm --set lr=0.01": _FEW,
+    "cmbench toy --suite gallery --plot gallery.png": _FEW,
     "cmbench convergence": "--set condition_numbers=[2]",
     'cmbench convergence --capacity 0,5,20 --set "condition_numbers=[10,1000]" --plot figure3.png': (
         "--set condition_numbers=[2] --set beta=[0.9]"

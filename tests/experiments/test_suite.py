@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cmbench.errors import UserError
 from cmbench.experiments import yaml
-from cmbench.experiments.settings import Schedule
+from cmbench.experiments.schedule import Schedule
 from cmbench.experiments.suite import builtin_suites, load_suite
 from cmbench.optim.registry import REGISTRY
 
@@ -99,7 +99,10 @@ def test_a_dotted_key_reaches_into_the_short_form(file):
         (["optimizers.adam.lt=1"], ["no hyperparameter 'lt'", "accepted: lr, betas"]),
         (["optimizers.adma.lr=1"], ["'adma'", "did you mean 'adam'"]),
         (["schedule.gama=1"], ["schedule.gama", "did you mean 'gamma'"]),
-        (["schedule=linear"], ["schedule.name", "'linear'", "'constant' or 'step'"]),
+        (["schedule=triangle"], ["schedule.name", "'triangle'", "'constant', 'step', 'cosine'"]),
+        (["schedule.warmup=1.5"], ["schedule.warmup: 1.5", "a number of steps, or a share"]),
+        (["schedule={name: cosine, gamma: 0.5}"], ["schedule", "gamma: accepted for 'cosine': warmup, floor"]),
+        (["schedule={name: wsd, decay: 1.5}"], ["schedule.decay: 1.5", "less than or equal to 1"]),
         (["lr"], ["--set lr", "key=value"]),
         (["lr=[1"], ["--set lr=[1", "not valid YAML"]),
     ],
@@ -158,11 +161,6 @@ def test_any_way_of_writing_a_number_is_that_number(number):
 )
 def test_what_is_dumped_is_read_back(value):
     assert yaml.parse(yaml.dump(value), "test") == value
-
-
-def test_the_step_schedule():
-    schedule = Schedule(name="step", milestones=(2, 4), gamma=0.1)
-    assert [schedule.factor(epoch) for epoch in range(6)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_labels_that_share_a_folder_are_refused(file):

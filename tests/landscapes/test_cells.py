@@ -1,5 +1,7 @@
 """From a suite to measurements: what is checked before anything runs, and what a cell's numbers mean."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -254,6 +256,39 @@ def test_a_surface_with_minima_but_no_known_global_one_is_measured_as_far_as_tha
     assert list(measured.lanes) == ["loss_final", "loss_best", "sharpness", "distance_to_minimum", "path_length"]
     ends = np.array(measured.curves["trajectory"])[:, -1]
     assert measured.lanes["distance_to_minimum"] == pytest.approx(np.hypot(*ends.T), rel=1e-5)
+
+
+WRONG = {
+    "nearest_minimum=lambda x: x.sum(-1)": r"nearest_minimum returns \(3,\): accepted: \(3, 2\)",
+    "global_minimum=lambda dim: (0.0,) * 3": r"global_minimum returns \(3,\): accepted: \(2\)",
+    "global_minimum=(0.0, 0.0)": "global_minimum raises TypeError",
+    "minima=lambda: torch.zeros(2)": r"minima returns \(2,\): accepted: \(M, 2\)",
+}
+
+
+@pytest.mark.parametrize("known", WRONG)
+def test_minima_of_another_shape_are_refused_before_anything_runs(known, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_five.py").write_text(
+        f"{USER_FUNCTIONS}\nfrom cmbench.landscapes import Surface\nbad = Surface('bad', bowl, (-1, 1), {known})\n"
+    )
+    monkeypatch.delitem(sys.modules, "mine_five", raising=False)
+    with pytest.raises(UserError, match=f"mine_five:bad': {WRONG[known]}"):
+        prepare(resolved(tmp_path, TOY.format("mine_five:bad")))
+
+
+def test_a_cell_ranked_by_chance_is_a_function_of_its_own_settings(tmp_path):
+    """Run with the cells of other coefficients or without them: its lanes have the same numbers."""
+    text = (
+        "kind: escape-ratio\nstarts: 4\nsteps: 60\nsharpness: [2, 20]\n"
+        "optimizers:\n  adam_cm: {lr: 0.1, capacity: 3, priority: random}\n"
+    )
+    suite = resolved(tmp_path, text)
+    run_suite(suite, ResultStore(tmp_path / "both"))
+    run_suite(resolved(tmp_path, text, ["sharpness=[20]"]), ResultStore(tmp_path / "one"))
+    (alone,) = (result for _, result in ResultStore(tmp_path / "one").results())
+    (beside,) = (result for _, result in ResultStore(tmp_path / "both").results() if result.settings["sharpness"] == 20)
+    assert alone.lanes == beside.lanes
 
 
 def test_another_surface_of_a_suite_is_chosen_with_the_domain_that_the_suite_has_for_it():

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmbench.experiments.settings import Schedule
+from cmbench.experiments.schedule import Schedule
+from cmbench.landscapes.functions import ackley, levy, sharp_flat
 from cmbench.landscapes.lanes import run_lanes, start_points
-from cmbench.landscapes.surfaces import ackley, levy, sharp_flat
 from cmbench.optim import create_optimizer, get_info
 
 ADAM = {"lr": 0.1, "betas": (0.9, 0.99)}
@@ -40,7 +40,7 @@ def alone(function, start, name, hyperparameters, steps, schedule=None):
         return loss
 
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = hyperparameters["lr"] * (schedule.factor(step) if schedule else 1)
+        optimizer.param_groups[0]["lr"] = hyperparameters["lr"] * (schedule.factor(step, steps) if schedule else 1)
         optimizer.step(closure)
         path.append(x.detach().clone())
     return torch.stack(path)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
+from cmbench.landscapes.functions import ackley_rosenbrock, goldstein_price, levy, quadratic
 from cmbench.landscapes.stationary import derivatives, grid_minima, largest_eigenvalue, polish
-from cmbench.landscapes.surfaces import ackley_rosenbrock, goldstein_price, levy, quadratic
 
 
 def random(*shape):

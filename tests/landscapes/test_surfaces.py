@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import minimize, rosen
 
 from cmbench.errors import UserError
 from cmbench.landscapes.surfaces import SURFACES, Surface, get_surface
@@ -49,7 +49,32 @@ def quadratic(x):
     return 0.5 * sum(h * v * v for h, v in zip((1, 3, 0.5), x, strict=True))
 
 
+def rastrigin(x):
+    return 10 * len(x) + sum(v * v - 10 * math.cos(2 * math.pi * v) for v in x)
+
+
+def styblinski_tang(x):
+    return sum(v**4 - 16 * v**2 + 5 * v for v in x) / 2
+
+
+def griewank(x):
+    product = math.prod(math.cos(v / math.sqrt(d)) for d, v in enumerate(x, 1))
+    return sum(v * v for v in x) / 4000 - product + 1
+
+
+def schaffer_2(x):
+    x, y = x
+    return 0.5 + (math.sin(x * x - y * y) ** 2 - 0.5) / (1 + 0.001 * (x * x + y * y)) ** 2
+
+
+def himmelblau(x):
+    x, y = x
+    return (x * x + y - 11) ** 2 + (x + y * y - 7) ** 2
+
+
 PLAIN = {f.__name__: f for f in (ackley, goldstein_price, levy, ackley_rosenbrock, sharp_flat, quadratic)}
+PLAIN |= {f.__name__: f for f in (rastrigin, styblinski_tang, griewank, schaffer_2, himmelblau)}
+PLAIN["rosenbrock"] = rosen
 PARAMETERS = {"sharpness": 7.0, "spectrum": torch.tensor([1, 3, 0.5], dtype=torch.float64)}
 
 
@@ -73,7 +98,7 @@ def test_agrees_with_the_formula_in_plain_python(surface):
     np.testing.assert_allclose(bound(surface)(torch.from_numpy(x)), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["ackley", "levy", "sharp_flat"])
+@pytest.mark.parametrize("name", ["ackley", "levy", "sharp_flat", "rastrigin", "styblinski_tang", "griewank"])
 @pytest.mark.parametrize("dim", [1, 2, 10])
 def test_has_any_number_of_coordinates(name, dim):
     x = points(SURFACES[name], 20, dim)
@@ -129,12 +154,71 @@ def test_known_minima_are_where_scipy_ends_when_it_starts_there(surface):
         ("goldstein_price", (1.8, 0.2), (math.log(84) - 8.693) / 2.427),
         ("goldstein_price", (1.2, 0.8), (math.log(840) - 8.693) / 2.427),
         ("levy", (1, 1), 0),
+        ("rastrigin", (0, 0), 0),
+        ("rosenbrock", (1, 1), 0),
+        ("griewank", (0, 0), 0),
+        ("schaffer_2", (0, 0), 0),
+        ("himmelblau", (3, 2), 0),
     ],
 )
 def test_published_minima(name, point, value):
     x = torch.tensor(point, dtype=torch.float64)
     assert float(SURFACES[name].function(x)) == pytest.approx(value, abs=1e-12)
     torch.testing.assert_close(SURFACES[name].nearest_minimum(x[None] + 0.01)[0], x, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "digits"),
+    [
+        ("himmelblau", [(3, 2), (-2.805118, 3.131312), (-3.779310, -3.283186), (3.584428, -1.848126)], 6),
+        ("styblinski_tang", [(-2.903534, -2.903534), (-2.903534, 2.746803), (2.746803, 2.746803)], 6),
+        ("rastrigin", [(0.994959, 0), (-1.989912, 0.994959)], 6),  # 1 + 1/(20π² + 1) ≈ of the lattice
+        ("griewank", [(3.140023, 4.438445), (6.280046, 0), (-3.140023, 4.438445)], 5),
+    ],
+)
+def test_published_points_are_minima_and_their_own_nearest(name, points, digits):
+    x = torch.tensor(points, dtype=torch.float64)
+    for offset in (0.0, 0.1, -0.1):
+        nearest = SURFACES[name].nearest_minimum(x + offset)
+        torch.testing.assert_close(nearest, x, rtol=0, atol=0.5 * 10**-digits + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("rastrigin", -3.2, 3.2),
+        ("rosenbrock", -2, 2),
+        ("styblinski_tang", -5, 5),
+        ("griewank", -30, 30),
+        ("griewank", 560, 590),
+        ("schaffer_2", -3, 3),
+        ("himmelblau", -5, 5),
+    ],
+)
+def test_a_grid_search_finds_the_known_minima_and_no_others(name, low, high):
+    """Grid points below their eight neighbours, polished by SciPy: the same set as that of all nearest minima."""
+    axis = np.linspace(low, high, 161)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1)
+    values = np.apply_along_axis(PLAIN[name], -1, grid)
+    inner = values[1:-1, 1:-1]
+    around = [values[1 + i : 160 + i, 1 + j : 160 + j] for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+    begins = grid[1:-1, 1:-1][np.all([inner < each for each in around], 0)]
+    if name == "rosenbrock":  # along its flat ground a grid has minima of its own
+        begins = begins[:3]
+    assert len(begins) > 0
+    ends = []
+    for begin in begins:
+        simplex = begin + (axis[1] - axis[0]) * np.array([[0, 0], [1, 0], [0, 1]]) / 2
+        options = {"xatol": 1e-7, "fatol": 1e-15, "initial_simplex": simplex}
+        ends.append(minimize(PLAIN[name], begin, method="Nelder-Mead", options=options).x)
+    ends = np.array(ends)
+    nearest = SURFACES[name].nearest_minimum(torch.from_numpy(ends)).numpy()
+    np.testing.assert_allclose(ends, nearest, atol=2e-4)
+    margin = 2 * (axis[1] - axis[0])
+    known = SURFACES[name].nearest_minimum(torch.from_numpy(grid.reshape(-1, 2)[::5])).numpy()
+    known = known[((known > low + margin) & (known < high - margin)).all(-1)]
+    gaps = np.linalg.norm(known[:, None] - ends, axis=-1).min(1)
+    assert gaps.max() < 1e-3, known[gaps.argmax()]
 
 
 def test_the_gradient_at_ackleys_tip_is_zero_and_not_nan():

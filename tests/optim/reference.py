@@ -31,11 +31,25 @@ def norm(arrays):
     return float(np.sqrt(sum(float((a**2).sum()) for a in arrays)))
 
 
+def splitmix64(x):
+    """The output for the state `x`, in Python's own integers."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def drawn(step, number):
+    """The random priority of an entry: after `step` steps, of the tensor or lane of that number."""
+    return ((splitmix64((splitmix64(step) + number) % 2**64) >> 41) + 0.5) / 2**23
+
+
 class Buffer:
     """The dictionary of Algorithm 1 as a list of [priority, entry, age]."""
 
-    def __init__(self, capacity, decay, priority="gradient"):
+    def __init__(self, capacity, decay, priority="gradient", number=0):
         self.capacity, self.decay, self.kind, self.items = capacity, decay, priority, []
+        self.number, self.step = number, 0
 
     def aggregate(self, entry):
         if not self.items:
@@ -44,6 +58,9 @@ class Buffer:
 
     def insert(self, entry, gradient):
         priority = norm(entry if self.kind == "momentum" else gradient)
+        if self.kind == "random":
+            priority = drawn(self.step, self.number)
+        self.step += 1
         new = [priority, [e.copy() for e in entry], 0]
         if len(self.items) < self.capacity:
             self.items.append(new)
@@ -60,8 +77,9 @@ class Buffer:
 
 
 def run(name, problem, steps, *, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0, momentum=0.0, capacity=5,
-        decay=0.7, rho=0.05, gamma=0.01, priority="gradient", per_tensor=False, first_step="paper"):  # fmt: skip
-    """The parameters after every step of the optimizer called `name`.
+        decay=0.7, rho=0.05, gamma=0.01, priority="gradient", per_tensor=False, first_step="paper",
+        number=0):  # fmt: skip
+    """The parameters after every step of the optimizer called `name`, in lane `number`.
 
     The `authors`' first step with critical momenta: the gradient enters the buffer, and is in no momentum; of the
     update only Adam's decoupled weight decay is done.
@@ -73,7 +91,7 @@ def run(name, problem, steps, *, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_de
     theta = [a.copy() for a in problem.start]
     count = len(theta)
     groups = [[i] for i in range(count)] if per_tensor else [list(range(count))]
-    buffers = [Buffer(capacity if memory else 0, decay, priority) for _ in groups]
+    buffers = [Buffer(capacity if memory else 0, decay, priority, number + i) for i in range(len(groups))]
     m = [np.zeros_like(a) for a in theta]
     v = [np.zeros_like(a) for a in theta]
     beta1, beta2 = betas

@@ -80,9 +80,14 @@ def sharded(name, options):
     return model, create_optimizer(name, model.parameters(), lr=1e-2, decay=0.9, **options)
 
 
+def parsed(options):
+    """`fused` as True, `priority=random` as its value."""
+    return {name: value or True for name, _, value in (option.partition("=") for option in options)}
+
+
 def main(kind, name, folder, *options):
     dist.init_process_group("gloo")
-    model, optimizer = {"ddp": ddp, "fsdp": fsdp}[kind](name, dict.fromkeys(options, True), folder)
+    model, optimizer = {"ddp": ddp, "fsdp": fsdp}[kind](name, parsed(options), folder)
     whole = [p.full_tensor() if hasattr(p, "full_tensor") else p.detach() for p in model.parameters()]
     stats = base_of(optimizer).buffer_stats()
     state = next(iter(optimizer.state.values()))

@@ -70,7 +70,7 @@ def test_capacity_and_decay(name, capacity, decay, problem, closure_for):
 
 
 @pytest.mark.parametrize("name", ["adam_cg", "adam_cm", "sgd_cg", "sgd_cm"])
-@pytest.mark.parametrize("priority", ["gradient", "momentum", "fifo"])
+@pytest.mark.parametrize("priority", ["gradient", "momentum", "fifo", "random"])
 @pytest.mark.parametrize("scope", ["global", "per_tensor"])
 def test_priority_and_scope(name, priority, scope, problem, closure_for):
     chosen = settings(name, lr=1e-2, momentum=0.5, betas=(0.8, 0.9), priority=priority, capacity=4, decay=0.9)
@@ -92,7 +92,7 @@ def test_sam_scope_follows_the_tensors(problem, closure_for):
 
 
 @pytest.mark.parametrize("name", ["adam_cg", "adam_cm", "sgd_cg", "sgd_cm", "adam_sam_cm", "adam_meg_cg"])
-@pytest.mark.parametrize("priority", ["gradient", "momentum", "fifo"])
+@pytest.mark.parametrize("priority", ["gradient", "momentum", "fifo", "random"])
 def test_each_lane_runs_as_if_it_were_alone(name, priority, closure_for):
     problems = [Problem(seed) for seed in range(4)]
     chosen = settings(name, lr=1e-2, momentum=0.7, capacity=3, decay=0.8)
@@ -114,7 +114,7 @@ def test_each_lane_runs_as_if_it_were_alone(name, priority, closure_for):
 
         optimizer.step(closure)
     for lane, problem in enumerate(problems):
-        alone = run(name, problem, STEPS, priority=priority, **{"betas": (0.9, 0.999), **chosen})[-1]
+        alone = run(name, problem, STEPS, priority=priority, number=lane, **{"betas": (0.9, 0.999), **chosen})[-1]
         together = [tensor.detach()[lane].numpy() for tensor in lanes]
         assert furthest([together], [alone]) < 1e-10
 

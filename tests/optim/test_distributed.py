@@ -62,10 +62,13 @@ def test_a_probe_under_ddp_keeps_the_processes_together_with_no_sync_too(tmp_pat
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "options"), [("adam_cm", ()), ("adam_sam_cg", ()), ("adam_cm", ("fused",))])
+@pytest.mark.parametrize(("name", "options"), [
+    ("adam_cm", ()), ("adam_sam_cg", ()), ("adam_cm", ("fused",)),
+    ("adam_cm", ("priority=random",)), ("adam_cm", ("priority=random", "scope=per_tensor")),
+])  # fmt: skip
 def test_fsdp2_trains_saves_and_resumes_as_one_process(name, options, tmp_path):
     ranks = run("fsdp", name, tmp_path, *options)
-    model, optimizer = alone(name)
+    model, optimizer = alone(name, **spread.parsed(option for option in options if option != "fused"))
     assert_alike(ranks)
     state = next(iter(optimizer.state.values()))
     torch.testing.assert_close(ranks[0]["priorities"], state["priorities"], rtol=1e-4, atol=1e-6)

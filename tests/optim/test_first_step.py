@@ -31,7 +31,7 @@ def test_it_follows_the_recursion_for_200_steps(name, options, problem, closure_
     assert furthest(ours, run(name, problem, 200, **chosen)) > 1e-3
 
 
-@pytest.mark.parametrize("priority", ["gradient", "momentum", "fifo"])
+@pytest.mark.parametrize("priority", ["gradient", "momentum", "fifo", "random"])
 @pytest.mark.parametrize("scope", ["global", "per_tensor"])
 def test_it_does_so_by_every_priority_and_scope(priority, scope, problem, closure_for):
     chosen = {"lr": 1e-2, "betas": (0.8, 0.9), "priority": priority, "capacity": 4, "decay": 0.9}

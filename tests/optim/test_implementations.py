@@ -70,6 +70,8 @@ OPTIONS = (
     {},
     {"priority": "momentum", "decay": 0.99},
     {"priority": "fifo"},
+    {"priority": "random"},
+    {"priority": "random", "scope": "per_tensor"},
     {"scope": "per_tensor", "capacity": 3},
     {"weight_decay": 0.1, "maximize": True},
     {"capacity": 1},
@@ -101,6 +103,7 @@ def test_slots_of_bfloat16_have_a_sum_in_float32(name, fast):
 @pytest.mark.parametrize(
     ("name", "options"),
     [(n, {}) for n in list_optimizers()]
+    + [("adam_cm", {"priority": "random"})]
     + [pytest.param(n, o, marks=pytest.mark.long) for n in OURS for o in [{"foreach": False}, *FAST]],
 )
 def test_a_step_on_a_gpu_never_waits_for_it(name, options):

@@ -28,7 +28,10 @@ def ways(name):
     """Cases: what takes a compilation is long, but for one optimizer."""
     cases = [pytest.param(name, {})]
     if get_info(name).memory:
-        cases += [pytest.param(name, options) for options in ({"scope": "per_tensor"}, {"foreach": False})]
+        cases += [
+            pytest.param(name, options)
+            for options in ({"scope": "per_tensor"}, {"foreach": False}, {"priority": "random"})
+        ]
         marks = [] if name == "adam_cm" else pytest.mark.long
         fused = ({"fused": True}, {"fused": True, "scope": "per_tensor"})
         cases += [pytest.param(name, options, marks=marks) for options in fused]

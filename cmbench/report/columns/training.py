@@ -56,6 +56,21 @@ VAL_PERPLEXITY_FINAL = _column(
     "val_perplexity_final", "final val. perplexity", "lower", "hundredths",
     "Perplexity on the validation set after the last epoch.",
 )  # fmt: skip
+VAL_ACCURACY_AVERAGE = _column(
+    "val_accuracy_average_final", "final val. accuracy % of average", "higher", "hundredths",
+    "Accuracy on the validation set in percent of the moving average of the weights, after the last epoch.",
+    optional=True,
+)  # fmt: skip
+VAL_PERPLEXITY_AVERAGE = _column(
+    "val_perplexity_average_final", "final val. perplexity of average", "lower", "hundredths",
+    "Perplexity on the validation set of the moving average of the weights, after the last epoch.",
+    optional=True,
+)  # fmt: skip
+LEARNING_ACCURACY_AVERAGE = _column(
+    "learning_accuracy_average", "learning accuracy % of average", "higher", "hundredths",
+    "Learning accuracy in percent of the moving average of the weights.",
+    optional=True,
+)  # fmt: skip
 EPOCH_BEST = _column(
     "epoch_best", "epoch of best", None, "significant",
     "The epoch, counted from 1, in which the metric on the validation set is best: well before the last one, training "
@@ -111,9 +126,15 @@ GRADIENTS = _column(
 JUDGED_BY = (VAL_ACCURACY_BEST, VAL_PERPLEXITY_BEST, LEARNING_ACCURACY)
 """The metrics that runs are judged by; a workload has one of them."""
 BESIDE: Mapping[str, tuple[TrainingColumn, ...]] = {
-    VAL_ACCURACY_BEST.key: (EPOCH_BEST, VAL_ACCURACY_FINAL),
-    VAL_PERPLEXITY_BEST.key: (EPOCH_BEST, TRAIN_PERPLEXITY_BEST, VAL_PERPLEXITY_FINAL, TRAIN_PERPLEXITY_FINAL),
-    LEARNING_ACCURACY.key: (),
+    VAL_ACCURACY_BEST.key: (EPOCH_BEST, VAL_ACCURACY_FINAL, VAL_ACCURACY_AVERAGE),
+    VAL_PERPLEXITY_BEST.key: (
+        EPOCH_BEST,
+        TRAIN_PERPLEXITY_BEST,
+        VAL_PERPLEXITY_FINAL,
+        TRAIN_PERPLEXITY_FINAL,
+        VAL_PERPLEXITY_AVERAGE,
+    ),
+    LEARNING_ACCURACY.key: (LEARNING_ACCURACY_AVERAGE,),
 }
 """What stands beside a metric: when it was reached, what it is at the end, and the same in training."""
 

@@ -12,6 +12,7 @@ from cmbench.report.figures.cancellation import cancellation_in_one_panel, cance
 from cmbench.report.figures.convergence import convergence_rates
 from cmbench.report.figures.drawing import Views, caption, optimizer_of
 from cmbench.report.figures.escape import escape_grid, escape_ratios
+from cmbench.report.figures.gallery import gallery
 from cmbench.report.figures.losses import loss_against_sharpness, losses
 from cmbench.report.figures.paths import loss_and_paths, paths_by_start, paths_together
 
@@ -34,6 +35,8 @@ _FIGURES: Mapping[int, Figures] = {
     17: escape_grid,
     18: escape_grid,
 }
+MANY_SURFACES = 3
+"""From so many on, a panel for each tells more than one for all."""
 
 
 def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figure:
@@ -53,6 +56,8 @@ def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figur
         draw_one = _FIGURES.get(paper.figure, draw_one)
     figure, text = draw_one(kept, views)
     runs = "; ".join(dict.fromkeys(landscape_text(result.settings, result.seed, paper) for result in kept))
+    if draw_one is gallery:  # its panels say the rest of what would be one long list
+        runs = landscape_text(kept[0].settings | {"surface": "Each", "domain": None}, kept[0].seed, paper)
     caption(figure, f"Suite {suite.name}: {suite.settings.description}. {runs}. {text}")
     return figure
 
@@ -75,6 +80,8 @@ def _by_kind(results: Sequence[Result]) -> Figures:
     if kinds == {"escape-ratio"}:
         return escape_ratios
     names = {optimizer_of(result).name for result in results}
+    if len(surfaces) >= MANY_SURFACES and dims == {2} and len(coefficients) == 1:
+        return gallery
     if len(surfaces) > 1 or len(coefficients) > 1 or len(names) < len(results):
         return loss_against_sharpness
     if dims == {2}:

@@ -38,10 +38,14 @@ RESOLUTION = 201
 
 @dataclass(frozen=True)
 class View:
-    """A surface to be drawn: `function` maps points (..., D) to (...); `minimum` is one point of the lowest value."""
+    """A surface to be drawn: `function` maps points (..., D) to (...); `minimum` is one point of the lowest value.
+
+    `others` are more of that value, where they are known.
+    """
 
     function: Callable[[np.ndarray], np.ndarray]
     minimum: tuple[float, ...] | None = None
+    others: tuple[tuple[float, ...], ...] = ()
 
 
 Corners = tuple[np.ndarray, np.ndarray]
@@ -162,16 +166,16 @@ def contours(
     return filled
 
 
-def mark_minimum(axes: Axes, view: View) -> dict[str, Any]:
-    """A black diamond at the global minimum, where one is known and inside the panel; the handles of a legend."""
-    if view.minimum is None:
-        return {}
-    x, y = view.minimum[:2]
+def mark_minimum(axes: Axes, view: View, size: float = 8) -> dict[str, Any]:
+    """Black diamonds at the global minima that are known and inside the panel; the handles of a legend."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    if not (left < x < right and bottom < y < top):
+    known = [point[:2] for point in (view.minimum, *view.others) if point is not None]
+    inside = [(x, y) for x, y in known if left < x < right and bottom < y < top]
+    if not inside:
         return {}
-    (diamond,) = axes.plot(x, y, "D", color="black", markeredgecolor="white", markersize=8, zorder=6)
-    return {"global minimum": diamond}
+    look: dict[str, Any] = {"color": "black", "markeredgecolor": "white", "markersize": size}
+    (diamonds,) = axes.plot(*zip(*inside, strict=True), "D", zorder=6, **look)
+    return {"global minimum": diamonds}
 
 
 def draw_path(axes: Axes, points: np.ndarray, style: Style) -> Any:

@@ -80,6 +80,7 @@ def panels(figure):
         ("table1", 2),
         ("table5", 1),
         ("levy", 2),
+        ("gallery", 10),
     ],
 )
 def test_each_suite_has_the_panels_of_its_figure_and_says_which_it_is(suite, count):
