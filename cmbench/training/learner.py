@@ -18,7 +18,8 @@ from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import derived_seed
-from cmbench.workloads.base import Batch, Evaluation, Task, Workload
+from cmbench.workloads.base import Batch, Task, Workload
+from cmbench.workloads.metrics import Evaluation
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

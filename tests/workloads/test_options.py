@@ -153,7 +153,7 @@ def test_large_pictures_are_scaled_as_pillow_scales_them(files, small):
     """Pillow rounds to bytes twice, so that they agree to two steps of 1/255."""
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
     task = loaded(files, size=224).tasks[1]
-    assert task.train_images.shape[1:] == (3, 28, 28)  # no frame
+    assert task.train_inputs.shape[1:] == (3, 28, 28)  # no frame
     inputs = task.inputs(torch.from_numpy(np.repeat(images[:, None], 3, 1)))
     for image, got in zip(images, inputs, strict=True):
         scaled = np.array(Image.fromarray(image).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)) / 255
