@@ -37,6 +37,13 @@ class OptimizerReference(_Record):
         return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
+class JudgedBy(_Record):
+    """The metric of the workload that a training run is judged by, as in `val_METRIC_best`, and which way is better."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+
+
 class Cost(_Record):
     """What a run took. Evaluation time is kept apart from the time of the optimization itself."""
 
@@ -64,6 +71,7 @@ class Result(_Record):
     status: Status
     error: str | None = None
     diverged_step: int | None = None
+    judged_by: JudgedBy | None = None
     metrics: dict[str, float | None] = {}
     lanes: dict[str, list[float | bool | None]] = {}
     curves: dict[str, list[Any]] = {}

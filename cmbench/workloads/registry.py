@@ -22,6 +22,7 @@ WORKLOADS = {
     "imagenet": "cmbench.workloads.imagenet:ImageNet",
     "ptb": "cmbench.workloads.ptb:PTB",
     "pydoc": "cmbench.workloads.pydoc:PyDoc",
+    "gpt": "cmbench.workloads.gpt:GPT",
     "digits_online": "cmbench.workloads.digits_online:DigitsOnline",
     "tinyimagenet_online": "cmbench.workloads.tinyimagenet:TinyImageNetOnline",
     "five_datasets_online": "cmbench.workloads.five_datasets:FiveDatasetsOnline",
