@@ -40,10 +40,9 @@ class GPT(SingleTask):
     options: ClassVar = {
         "text": Option((EMBEDDED,), "pydoc's, or of --data-dir a folder with train.txt and valid.txt, or a file", NAME),
         "layers": Option((6,), "of the transformer", at_least(1)),
-        "width": Option((96,), "of the embedding and of every layer", at_least(2)),
+        "width": Option((64,), "of the embedding and of every layer", at_least(2)),
         "heads": Option((4,), "of the attention, among which an even part of the width falls to each", at_least(1)),
         "context": Option((64,), "tokens of a window: as far as the model looks back", at_least(2)),
-        "dropout": Option((10,), "percent of what is written to the residual stream that is dropped", at_least(0)),
     }
     card = Card(
         data="the topics of pydoc, in the words of this version of Python, or any UTF-8 text",
@@ -60,8 +59,6 @@ class GPT(SingleTask):
         width, heads = self._number("width"), self._number("heads")
         if width % (2 * heads):
             raise UserError(f"workload.width: {width}: accepted: a multiple of 2·heads, {2 * heads}")
-        if self._number("dropout") >= 100:
-            raise UserError(f"workload.dropout: {self.chosen['dropout']}: accepted: percent, 0 to 99")
 
     def _number(self, option: str) -> int:
         return int(self.chosen[option])
@@ -113,7 +110,7 @@ class GPT(SingleTask):
 
     def model(self) -> nn.Module:
         sizes = {name: self._number(name) for name in ("layers", "width", "heads")}
-        return Transformer(self.vocabulary_size, **sizes, dropout=self._number("dropout") / 100)
+        return Transformer(self.vocabulary_size, **sizes)
 
     @property
     def _windows(self) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cmbench.workloads.base import Workload
 
 WORKLOADS = {
+    "wine": "cmbench.workloads.wine:Wine",
     "digits": "cmbench.workloads.digits:Digits",
     "fashion_mnist": "cmbench.workloads.fashion_mnist:FashionMNIST",
     "cifar10": "cmbench.workloads.cifar:CIFAR10",

@@ -21,11 +21,10 @@ class Transformer(nn.Module):
     residual stream with 0.02 / √(2·layers) (GPT-2).
     """
 
-    def __init__(self, vocabulary: int, layers: int, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, vocabulary: int, layers: int, width: int, heads: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(Layer(width, heads, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(width, heads) for _ in range(layers))
         self.norm = nn.RMSNorm(width)
         for name, weights in self.named_parameters():
             if weights.dim() > 1:
@@ -33,7 +32,7 @@ class Transformer(nn.Module):
                 nn.init.normal_(weights, std=DEVIATION / (math.sqrt(2 * layers) if into_residual else 1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        hidden = self.dropout(self.embedding(tokens))
+        hidden = self.embedding(tokens)
         for layer in self.layers:
             hidden = layer(hidden)
         return F.linear(self.norm(hidden), self.embedding.weight)
@@ -42,15 +41,14 @@ class Transformer(nn.Module):
 class Layer(nn.Module):
     """One layer: attention and a feed-forward network, each behind a norm and added to what goes in, (B, T, width)."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.attention_norm, self.attention = nn.RMSNorm(width), Attention(width, heads)
         self.feed_forward_norm, self.feed_forward = nn.RMSNorm(width), FeedForward(width)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden)))
-        after: Tensor = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+        hidden = hidden + self.attention(self.attention_norm(hidden))
+        after: Tensor = hidden + self.feed_forward(self.feed_forward_norm(hidden))
         return after
 
 
