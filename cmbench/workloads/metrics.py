@@ -91,36 +91,34 @@ class Means(Tally):
 class OverAll(Tally):
     """A metric that is computed of all outputs and targets together, by torchmetrics.
 
-    `create` makes torchmetrics' metric, with the number of a model's outputs (the last dimension) in its hands.
-    `prepared` turns outputs and targets into what it takes. Sums are in float64 where the device has it.
+    `create` makes torchmetrics' metric for a model with so many outputs (their last dimension). `prepared` turns the
+    outputs and targets of a batch into what it takes. They wait on the device and are handed over at the end, since to
+    take them in makes the host wait in some metrics; in float64 where the device has it.
     """
 
     def __init__(
         self,
         create: Callable[[int], torchmetrics.Metric],
-        prepared: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        prepared: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda outputs, targets: (outputs, targets),
     ) -> None:
         self._create, self._prepared = create, prepared
-        self._metric: torchmetrics.Metric | None = None
+        self._batches: list[tuple[Tensor, Tensor]] = []
         self._loss: Any = 0
+        self._outputs = 0
 
     def update(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
-        outputs, targets = (_precise(part) for part in (outputs, targets))
-        if self._metric is None:
-            self._metric = self._create(outputs.shape[-1])
-            self._metric.sync_on_compute = False  # `evaluation` does it, by the way that the trainer has
-            self._metric.to(outputs.device)
-        self._metric.update(*(self._prepared(outputs, targets) if self._prepared else (outputs, targets)))
+        self._outputs = outputs.shape[-1]
+        self._batches.append(self._prepared(outputs, targets))
         self._loss = self._loss + loss.float()
 
     def evaluation(self, count: int, shard: Shard, all_reduce: AllReduce) -> Evaluation:
-        assert self._metric is not None, "no validation batch"
+        metric = self._create(self._outputs).to(self._loss.device)
+        metric.update(*(_precise(torch.cat(parts)) for parts in zip(*self._batches, strict=True)))
         if shard.size > 1:
-            self._metric.sync(
-                dist_sync_fn=lambda state, group: _gathered(state, shard, all_reduce),
-                distributed_available=lambda: True,
-            )
-        return Evaluation((all_reduce(self._loss) / count).item(), float(self._metric.compute()))
+            # `compute` asks these two for the other processes' states.
+            metric.dist_sync_fn = lambda state, group: _gathered(state, shard, all_reduce)
+            metric.distributed_available_fn = lambda: True
+        return Evaluation((all_reduce(self._loss) / count).item(), float(metric.compute()))
 
 
 def _precise(values: Tensor) -> Tensor:
@@ -180,6 +178,10 @@ def _alike(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return outputs.view_as(targets), targets
 
 
+def _largest(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    return outputs.argmax(-1), targets
+
+
 def _probabilities(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     # torchmetrics would take logits that lie between 0 and 1 for probabilities.
     return outputs.view_as(targets).sigmoid(), targets.long()
@@ -195,5 +197,5 @@ RMSE = Metric("rmse", False, partial(OverAll, _rmse, _alike))
 """√ of the mean of (y − ŷ)², in the targets' unit."""
 AUC = Metric("auc", True, partial(OverAll, _auc, _probabilities))
 """Area under the receiver operating characteristic, of two classes and one output, the logit of the second."""
-F1 = Metric("f1", True, partial(OverAll, _f1))
+F1 = Metric("f1", True, partial(OverAll, _f1, _largest))
 """2·TP / (2·TP + FP + FN) of each class, averaged over the classes (macro)."""
