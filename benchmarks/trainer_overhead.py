@@ -28,25 +28,25 @@ from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
 from cmbench.training.seeding import generator
 from cmbench.training.trainer import train
-from cmbench.workloads.images import ImageClassification
+from cmbench.workloads.examples import TensorClassification
 from cmbench.workloads.registry import get_workload
 
 MOST_OVERHEAD = 1.03
 LEAST_LOADER_SPEED = 5
 
 
-def with_random_images(name: str, device: torch.device, shape: tuple[int, ...]) -> ImageClassification:
+def with_random_images(name: str, device: torch.device, shape: tuple[int, ...]) -> TensorClassification:
     """A workload whose data set is replaced by as many random images as it has."""
     workload = get_workload(name)
     noise = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=noise).to(device)
     labels = torch.randint(0, 10, shape[:1], generator=noise).to(device)
-    workload.train_images, workload.train_labels = images, labels
-    workload.valid_images, workload.valid_labels = images[:1000], labels[:1000]
+    workload.train_inputs, workload.train_targets = images, labels
+    workload.valid_inputs, workload.valid_targets = images[:1000], labels[:1000]
     return workload
 
 
-def bare_loop(workload: ImageClassification, spec, device: torch.device) -> float:
+def bare_loop(workload: TensorClassification, spec, device: torch.device) -> float:
     """Seconds of the same training, written out."""
     settings = spec.settings
     torch.manual_seed(0)
@@ -55,11 +55,11 @@ def bare_loop(workload: ImageClassification, spec, device: torch.device) -> floa
     losses = []
     synchronize(device)
     began = time.perf_counter()
-    order = torch.randperm(len(workload.train_labels), generator=generator(0, "order", 0)).to(device)
+    order = torch.randperm(len(workload.train_targets), generator=generator(0, "order", 0)).to(device)
     for chosen in islice(order.split(settings.batch_size), settings.max_steps):
         optimizer.zero_grad()
-        images = workload.train_images[chosen].float().div_(255).sub_(0.286).div_(0.353)
-        loss = F.cross_entropy(model(images), workload.train_labels[chosen])
+        images = workload.train_inputs[chosen].float().div_(255).sub_(0.286).div_(0.353)
+        loss = F.cross_entropy(model(images), workload.train_targets[chosen])
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
@@ -67,7 +67,7 @@ def bare_loop(workload: ImageClassification, spec, device: torch.device) -> floa
     return time.perf_counter() - began
 
 
-def by_trainer(workload: ImageClassification, spec, device: torch.device) -> float:
+def by_trainer(workload: TensorClassification, spec, device: torch.device) -> float:
     """Seconds of the training by the trainer, without its evaluation."""
     with tempfile.TemporaryDirectory() as folder:
         cost = train(spec, workload, device, lambda suffix: Path(folder, f"run{suffix}")).cost
@@ -103,8 +103,8 @@ def loading(device: torch.device, rounds: int) -> float:
     count = 10_000
     workload = with_random_images("cifar10", device, (count, 3, 32, 32))
     dataset = datasets.CIFAR10.__new__(datasets.CIFAR10)  # without files: the images are put in
-    dataset.data = workload.train_images.cpu().permute(0, 2, 3, 1).numpy()
-    dataset.targets, dataset.target_transform = workload.train_labels.tolist(), None
+    dataset.data = workload.train_inputs.cpu().permute(0, 2, 3, 1).numpy()
+    dataset.targets, dataset.target_transform = workload.train_targets.tolist(), None
     dataset.transform = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from cmbench import report
     from cmbench.api import Machine, run_suite
     from cmbench.report import load_results
+    from cmbench.workloads.hub import from_datasets
+    from cmbench.workloads.tensors import TensorWorkload
 
 __version__ = VERSION
-__all__ = ["Machine", "__version__", "load_results", "report", "run_suite"]
+__all__ = ["Machine", "TensorWorkload", "__version__", "from_datasets", "load_results", "report", "run_suite"]
 
 _LAZY = {
     "Machine": "cmbench.api:Machine",
+    "TensorWorkload": "cmbench.workloads.tensors:TensorWorkload",
+    "from_datasets": "cmbench.workloads.hub:from_datasets",
     "load_results": "cmbench.report:load_results",
     "report": "cmbench.report",
     "run_suite": "cmbench.api:run_suite",

@@ -35,7 +35,7 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
                 "model": card.model,
                 "parameters": card.parameters,
                 "options": {
-                    option: {"values": choice.values, "meaning": choice.meaning}
+                    option: {"values": choice.values, "accepted": choice.accepted, "meaning": choice.meaning}
                     for option, choice in workload.options.items()
                 },
                 "source": card.source,
@@ -49,9 +49,7 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
         table.add_column(column, no_wrap=column in ("workload", "here"))
     for row in rows:
         count = f", {row['parameters']:,} parameters" if row["parameters"] else ""
-        options = "".join(
-            f"\n{option}: {' | '.join(map(str, choice['values']))}" for option, choice in row["options"].items()
-        )
+        options = "".join(f"\n{option}: {' | '.join(choice['accepted'])}" for option, choice in row["options"].items())
         table.add_row(row["workload"], "yes" if row["here"] else "no", row["data"], row["model"] + count + options)
     Console().print(table)
 

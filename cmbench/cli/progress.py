@@ -81,7 +81,7 @@ class Narrator(Listener):
 
     def progress(self, spec: RunSpec, now: Progress) -> None:
         run = spec.id
-        metric = "" if now.metric is None else f" val {now.metric:.2f}"
+        metric = "" if now.metric is None else f" val {now.metric:.4g}"
         live = f"loss {now.loss:.4f}{metric}"
         if run in self._bar_of:
             self._bars.update(self._bar_of[run], total=now.total_steps, completed=now.step, live=live)
@@ -153,9 +153,7 @@ def _summary(result: Result) -> str:
     if result.status != "completed":
         return f"[bold red]{result.status}[/]: {escape(result.error or '')}"
     shown = (
-        "val_accuracy_best",
-        "val_perplexity_best",
-        "learning_accuracy",
+        *(key for key in result.metrics if key.startswith(("val_", "learning_")) and not key.endswith("_final")),
         "top_eigenvalue",
         "loss_final",
         "escape_ratio_all",

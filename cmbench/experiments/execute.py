@@ -14,7 +14,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.environment import environment
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.result import Cost, Result, Status
+from cmbench.experiments.result import Cost, JudgedBy, Result, Status
 from cmbench.experiments.store import ResultStore, Stored
 
 Settings = TypeVar("Settings", bound=Frozen)
@@ -25,6 +25,7 @@ class Measurement:
     """What a runner returns for one run; the rest of its result follows from the spec and the machine."""
 
     status: Status
+    judged_by: JudgedBy | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
     lanes: dict[str, list[Any]] = field(default_factory=dict)
     curves: dict[str, list[Any]] = field(default_factory=dict)
@@ -210,6 +211,7 @@ def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:
         status=measurement.status,
         error=measurement.error,
         diverged_step=measurement.diverged_step,
+        judged_by=measurement.judged_by,
         metrics=measurement.metrics,
         lanes=measurement.lanes,
         curves=measurement.curves,

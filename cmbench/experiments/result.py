@@ -49,6 +49,13 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
+class JudgedBy(_Record):
+    """The metric of the workload that a training run is judged by, as in `val_METRIC_best`, and which way is better."""
+
+    metric: str
+    better: Literal["higher", "lower"]
+
+
 class Cost(_Record):
     """What a run took. Evaluation time is kept apart from the time of the optimization itself."""
 
@@ -76,6 +83,7 @@ class Result(_Record):
     status: Status
     error: str | None = None
     diverged_step: int | None = None
+    judged_by: JudgedBy | None = None
     metrics: dict[str, float | None] = {}
     lanes: dict[str, list[float | bool | None]] = {}
     curves: dict[str, list[Any]] = {}

@@ -11,7 +11,8 @@ from cmbench.experiments.settings import TelemetrySettings
 from cmbench.training.learner import Learner
 from cmbench.training.observer import Gauge
 from cmbench.training.position import Position
-from cmbench.workloads.base import Evaluation, Task
+from cmbench.workloads.base import Task
+from cmbench.workloads.metrics import Evaluation
 
 
 class EpochEnd:

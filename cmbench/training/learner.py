@@ -23,7 +23,8 @@ from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.processes import Processes
 from cmbench.training.seeding import derived_seed
 from cmbench.training.stepper import Stepper
-from cmbench.workloads.base import Batch, Evaluation, Task, Workload
+from cmbench.workloads.base import Batch, Task, Workload
+from cmbench.workloads.metrics import Evaluation
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

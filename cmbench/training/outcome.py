@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from cmbench.experiments.execute import Measurement
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.result import Cost
+from cmbench.experiments.result import Cost, JudgedBy
 from cmbench.experiments.settings import TrainSettings
 from cmbench.optim.sharded import local
 from cmbench.optim.wrapper import state_tensors
@@ -35,6 +35,9 @@ def measurement(
     )
     return Measurement(
         ending.status,
+        judged_by=JudgedBy(
+            metric=workload.metric.name, better="higher" if workload.metric.higher_is_better else "lower"
+        ),
         metrics=_metrics(workload, position, whole) if position.curves else {},
         curves=position.curves,
         cost=cost,

@@ -17,7 +17,7 @@ from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore, Stored
-from cmbench.workloads.base import Shard
+from cmbench.workloads.metrics import Shard
 
 
 class Processes:

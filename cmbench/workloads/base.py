@@ -3,65 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cmbench.workloads.download import Report, silent
+from cmbench.workloads.metrics import WHOLE, AllReduce, Evaluation, Metric, Shard
 from cmbench.workloads.options import Option, Value
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What a workload is judged by on its validation set, and whether more of it is better.
-
-    `value` computes it from the mean loss and the share of targets that were predicted.
-    """
-
-    name: str
-    higher_is_better: bool
-    value: Callable[[float, float], float]
-
-    def better(self, new: float, old: float) -> bool:
-        """Whether `new` is strictly better than `old`; NaN never is."""
-        return new > old if self.higher_is_better else new < old
-
-
-ACCURACY = Metric("accuracy", True, lambda loss, correct: 100 * correct)
-"""Percent of examples classified correctly."""
-
-PERPLEXITY = Metric("perplexity", False, lambda loss, correct: math.exp(loss) if loss < 700 else math.inf)
-"""exp of the mean cross-entropy per token."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean loss and metric over the whole validation set."""
-
-    loss: float
-    metric: float
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The part of every batch that falls to process `rank` of `size`."""
-
-    rank: int = 0
-    size: int = 1
-
-    def of(self, items: Tensor, dim: int = 0) -> Tensor:
-        """This process's part of `items` along `dim`; the parts differ by one item at most."""
-        return items if self.size == 1 else items.tensor_split(self.size, dim)[self.rank]
-
-
-WHOLE = Shard()
+Reduction = Literal["mean", "sum"]
 
 
 class Batch(NamedTuple):
@@ -126,30 +82,35 @@ class Task(ABC):
         """This process's shard of the validation set, in order."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
-        """Mean loss over a batch. `carry` is what the batch before left (None at the start of an epoch)."""
+    def predict(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
+        """What the model says of a batch, and what that leaves to the next one.
+
+        `carry` is what the batch before left (None at the start of an epoch).
+        """
 
     @abstractmethod
-    def score(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
-        """The sum of the losses over a batch and the number of targets predicted, (2,); and what it leaves."""
+    def criterion(self, outputs: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+        """The mean, or the sum, of the losses of what `predict` gives."""
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Any) -> tuple[Tensor, Any]:
+        """Mean loss over a batch, and what it leaves."""
+        outputs, carry = self.predict(model, batch, carry)
+        return self.criterion(outputs, batch.targets, "mean"), carry
 
     @torch.no_grad()
-    def evaluate(
-        self, model: nn.Module, shard: Shard = WHOLE, all_reduce: Callable[[Tensor], Tensor] = lambda sums: sums
-    ) -> Evaluation:
+    def evaluate(self, model: nn.Module, shard: Shard = WHOLE, all_reduce: AllReduce = lambda sums: sums) -> Evaluation:
         """Loss and metric on the validation set, in evaluation mode and without gradients.
 
         `all_reduce` adds up what the processes, each with its `shard`, have found.
         """
         model.eval()
-        sums: Any = 0
-        count, carry = 0, None
+        tally, count, carry = self.metric.tally(), 0, None
         for batch in self.valid_batches(shard):
-            scores, carry = self.score(model, batch, carry)
-            sums, count = sums + scores, count + batch.whole
+            outputs, carry = self.predict(model, batch, carry)
+            tally.update(outputs, batch.targets, self.criterion(outputs, batch.targets, "sum"))
+            count += batch.whole
         model.train()
-        loss, correct = (all_reduce(sums) / count).tolist()
-        return Evaluation(loss, self.metric.value(loss, correct))
+        return tally.evaluation(count, shard, all_reduce)
 
 
 class Workload(ABC):

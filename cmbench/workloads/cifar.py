@@ -14,7 +14,8 @@ from cmbench.workloads import array_pickle, data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.download import Report, silent
-from cmbench.workloads.images import SPLIT_SEED, ImageClassification, standardised, stratified_split
+from cmbench.workloads.examples import SPLIT_SEED, TensorClassification, stratified_split
+from cmbench.workloads.images import standardised
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 VALID = 10_000
 
 
-class CIFAR(ImageClassification, SingleTask):
+class CIFAR(TensorClassification, SingleTask):
     """A seeded stratified split of the 50,000 training images into 40,000 and 10,000; the test images are left alone.
 
     Training images are cropped at random from a frame 4 pixels wider on each side, and mirrored half of the time.
@@ -74,15 +75,15 @@ class CIFAR(ImageClassification, SingleTask):
     def load(self, device: torch.device) -> None:
         images, labels = self.read()
         parts = stratified_split(labels, VALID)
-        self.train_images, self.valid_images = (torch.from_numpy(images[part]).to(device) for part in parts)
-        self.train_labels, self.valid_labels = (torch.from_numpy(labels[part]).to(device) for part in parts)
+        self.train_inputs, self.valid_inputs = (torch.from_numpy(images[part]).to(device) for part in parts)
+        self.train_targets, self.valid_targets = (torch.from_numpy(labels[part]).to(device) for part in parts)
 
     def inputs(self, images: Tensor) -> Tensor:
         """Bytes, standardised per channel."""
         return standardised(images, self.mean, self.deviation)
 
     def augmentation(self, count: int, order: torch.Generator) -> Augmentation:
-        return crops_and_flips(count, order, self.train_labels.device)
+        return crops_and_flips(count, order, self.train_targets.device)
 
     def model(self) -> nn.Module:
         """torchvision's ResNet-34 with a 3×3 stem of stride 1 and without max-pooling."""

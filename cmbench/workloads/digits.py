@@ -7,10 +7,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from cmbench.workloads.base import Card, SingleTask, digest
-from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
+from cmbench.workloads.examples import SPLIT_SEED, TensorClassification, stratified_split
 
 
-class Digits(ImageClassification, SingleTask):
+class Digits(TensorClassification, SingleTask):
     """A stratified split of 1,437 training and 360 validation images, the same for every seed of a run."""
 
     version = 1
@@ -29,12 +29,12 @@ class Digits(ImageClassification, SingleTask):
     def load(self, device: torch.device) -> None:
         images, labels = load_digits(return_X_y=True)
         parts = stratified_split(labels, 0.2)
-        self.train_images, self.valid_images = (
+        self.train_inputs, self.valid_inputs = (
             # Pixels are 0 … 16.
             torch.tensor(images[part], dtype=torch.float32, device=device).view(-1, 1, 8, 8) / 8 - 1
             for part in parts
         )
-        self.train_labels, self.valid_labels = (torch.tensor(labels[part], device=device) for part in parts)
+        self.train_targets, self.valid_targets = (torch.tensor(labels[part], device=device) for part in parts)
 
     def model(self) -> nn.Module:
         return nn.Sequential(

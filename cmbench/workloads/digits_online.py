@@ -26,7 +26,7 @@ class DigitsOnline(Stream):
     def splits(self) -> Iterator[Split]:
         digits = Digits()
         digits.load(torch.device("cpu"))
-        train, valid = (digits.train_images, digits.train_labels), (digits.valid_images, digits.valid_labels)
+        train, valid = (digits.train_inputs, digits.train_targets), (digits.valid_inputs, digits.valid_targets)
         for first in range(0, 10, self.ways):
             parts = []
             for images, labels in (train, valid):

@@ -14,13 +14,13 @@ from cmbench.errors import UserError
 from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.download import Report, silent
-from cmbench.workloads.images import SPLIT_SEED, ImageClassification, stratified_split
+from cmbench.workloads.examples import SPLIT_SEED, TensorClassification, stratified_split
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 VALID = 10_000
 
 
-class FashionMNIST(ImageClassification, SingleTask):
+class FashionMNIST(TensorClassification, SingleTask):
     """The 60,000 training images, split into 50,000 and 10,000 for validation, the same for every seed of a run.
 
     The 10,000 test images are left alone. Read from torchvision's layout or from that of Debian's package
@@ -58,10 +58,10 @@ class FashionMNIST(ImageClassification, SingleTask):
     def load(self, device: torch.device) -> None:
         images, labels = self.read()
         parts = stratified_split(labels, VALID)
-        self.train_images, self.valid_images = (
+        self.train_inputs, self.valid_inputs = (
             torch.from_numpy(images[part]).unsqueeze(1).to(device) for part in parts
         )
-        self.train_labels, self.valid_labels = (torch.from_numpy(labels[part]).long().to(device) for part in parts)
+        self.train_targets, self.valid_targets = (torch.from_numpy(labels[part]).long().to(device) for part in parts)
 
     def inputs(self, images: Tensor) -> Tensor:
         """Bytes stay bytes until they are needed; 0.286 and 0.353 are mean and deviation of the training pixels."""

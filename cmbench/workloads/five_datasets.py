@@ -17,9 +17,10 @@ from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.cifar import CIFAR10, with_small_stem
 from cmbench.workloads.download import Report, silent
+from cmbench.workloads.examples import SPLIT_SEED, stratified_split
 from cmbench.workloads.fashion_mnist import FashionMNIST
 from cmbench.workloads.imagenet import DEVIATION, MEAN
-from cmbench.workloads.images import SPLIT_SEED, standardised, stratified_split
+from cmbench.workloads.images import standardised
 from cmbench.workloads.mnist import MNIST
 from cmbench.workloads.notmnist import NotMNIST
 from cmbench.workloads.options import Option, Value

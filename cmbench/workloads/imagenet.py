@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from cmbench.errors import UserError
 from cmbench.workloads import data_locations
-from cmbench.workloads.base import WHOLE, Batch, Card, Shard, SingleTask, digest
+from cmbench.workloads.base import Batch, Card, SingleTask, digest
 from cmbench.workloads.download import Report, silent
-from cmbench.workloads.images import Classification
+from cmbench.workloads.examples import Classification
+from cmbench.workloads.metrics import WHOLE, Shard
 from cmbench.workloads.options import Option, Value
 
 CLASSES = 1000

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-
 import torch
 
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.text import LanguageModelling
+from cmbench.workloads.words import RAREST, numbered, words_of
 
 HELD_OUT = 10
 """One topic in so many is validation text."""
-RAREST = 2
-"""Words that occur less often in the training text are `<unk>`."""
 
 
 def _topics() -> dict[str, str]:
     from pydoc_data.topics import topics
 
     return topics
+
+
+def fingerprint() -> str:
+    """A hash of the topics and of how they become words."""
+    parts = [part.encode() for item in sorted(_topics().items()) for part in item]
+    return digest(*parts, f"words, 1 topic in {HELD_OUT} held out, rarest {RAREST}".encode())
+
+
+def words() -> tuple[list[str], list[str]]:
+    """Those of the topics in alphabetical order, to train and to validate on, with `<eos>` behind each topic."""
+    topics = [words_of(text) for _, text in sorted(_topics().items())]
+    train = [word for i, topic in enumerate(topics) if i % HELD_OUT != HELD_OUT - 1 for word in topic]
+    valid = [word for i, topic in enumerate(topics) if i % HELD_OUT == HELD_OUT - 1 for word in topic]
+    return train, valid
 
 
 class PyDoc(LanguageModelling):
@@ -37,17 +47,7 @@ class PyDoc(LanguageModelling):
     )
 
     def fingerprint(self) -> str:
-        parts = [part.encode() for item in sorted(_topics().items()) for part in item]
-        return digest(*parts, f"words, 1 topic in {HELD_OUT} held out, rarest {RAREST}".encode())
+        return fingerprint()
 
     def load(self, device: torch.device) -> None:
-        texts = [text for _, text in sorted(_topics().items())]
-        words = [[*re.findall(r"\w+|[^\w\s]", text.lower()), "<eos>"] for text in texts]
-        train = [word for i, topic in enumerate(words) if i % HELD_OUT != HELD_OUT - 1 for word in topic]
-        valid = [word for i, topic in enumerate(words) if i % HELD_OUT == HELD_OUT - 1 for word in topic]
-        known = sorted(word for word, count in Counter(train).items() if count >= RAREST)
-        numbers = {word: number for number, word in enumerate(["<unk>", *known])}
-        self.vocabulary_size = len(numbers)
-        self.train_tokens, self.valid_tokens = (
-            torch.tensor([numbers.get(word, 0) for word in part], device=device) for part in (train, valid)
-        )
+        self.vocabulary_size, self.train_tokens, self.valid_tokens = numbered(*words(), device)

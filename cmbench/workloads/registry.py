@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cmbench.workloads.base import Workload
 
 WORKLOADS = {
+    "wine": "cmbench.workloads.wine:Wine",
     "digits": "cmbench.workloads.digits:Digits",
     "fashion_mnist": "cmbench.workloads.fashion_mnist:FashionMNIST",
     "cifar10": "cmbench.workloads.cifar:CIFAR10",
@@ -23,6 +24,7 @@ WORKLOADS = {
     "imagenet": "cmbench.workloads.imagenet:ImageNet",
     "ptb": "cmbench.workloads.ptb:PTB",
     "pydoc": "cmbench.workloads.pydoc:PyDoc",
+    "gpt": "cmbench.workloads.gpt:GPT",
     "digits_online": "cmbench.workloads.digits_online:DigitsOnline",
     "tinyimagenet_online": "cmbench.workloads.tinyimagenet:TinyImageNetOnline",
     "five_datasets_online": "cmbench.workloads.five_datasets:FiveDatasetsOnline",

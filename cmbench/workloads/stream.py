@@ -10,20 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cmbench.workloads.base import ACCURACY, Workload
-from cmbench.workloads.images import ImageClassification
+from cmbench.workloads.base import Batch, Workload
+from cmbench.workloads.examples import TensorClassification
+from cmbench.workloads.metrics import ACCURACY
 
 
 class Split(NamedTuple):
     """The images (N, C, H, W) of one task and their classes (N,), counted within the task."""
 
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    valid_images: np.ndarray
-    valid_labels: np.ndarray
+    train_inputs: np.ndarray
+    train_targets: np.ndarray
+    valid_inputs: np.ndarray
+    valid_targets: np.ndarray
 
 
-class StreamTask(ImageClassification):
+class StreamTask(TensorClassification):
     """Task number `number` of a stream of tasks with `ways` classes each, on `device`.
 
     Which task an image belongs to is known, in training and in validation: of the model's outputs, which are one linear
@@ -33,13 +34,13 @@ class StreamTask(ImageClassification):
 
     def __init__(self, number: int, ways: int, split: Split, device: torch.device) -> None:
         self.outputs = slice(number * ways, (number + 1) * ways)
-        self.train_images, self.train_labels, self.valid_images, self.valid_labels = (
+        self.train_inputs, self.train_targets, self.valid_inputs, self.valid_targets = (
             torch.from_numpy(part).to(device) for part in split
         )
 
-    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        logits: Tensor = model(images)[:, self.outputs]
-        return logits
+    def predict(self, model: nn.Module, batch: Batch, carry: None) -> tuple[Tensor, None]:
+        outputs: Tensor = model(batch.inputs)[:, self.outputs]
+        return outputs, None
 
 
 class Stream(Workload):

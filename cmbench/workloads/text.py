@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmbench.workloads.base import PERPLEXITY, WHOLE, Batch, Shard, SingleTask
+from cmbench.workloads.base import Batch, Reduction, SingleTask
+from cmbench.workloads.metrics import PERPLEXITY, WHOLE, Shard
 
 UNROLL = 35
 """Tokens that the gradient goes back through."""
@@ -65,15 +66,12 @@ class LanguageModelling(SingleTask):
     def valid_batches(self, shard: Shard = WHOLE) -> Iterator[Batch]:
         yield from _windows(columns(self.valid_tokens, EVALUATION_COLUMNS), shard)
 
-    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+    def predict(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         logits, carry = model(batch.inputs, carry)
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
-        return loss, None if carry is None else (carry[0].detach(), carry[1].detach())
+        return logits, None if carry is None else (carry[0].detach(), carry[1].detach())
 
-    def score(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        logits, carry = model(batch.inputs, carry)
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="sum")
-        return torch.stack([loss.float(), (logits.argmax(-1) == batch.targets).sum().float()]), carry
+    def criterion(self, outputs: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+        return F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction=reduction)
 
 
 def _windows(text: Tensor, shard: Shard, start: int = 0) -> Iterator[Batch]:

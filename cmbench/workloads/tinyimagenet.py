@@ -20,8 +20,9 @@ from cmbench.workloads import data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.download import Report, download, silent, unzip
+from cmbench.workloads.examples import SPLIT_SEED
 from cmbench.workloads.imagenet import DEVIATION, MEAN
-from cmbench.workloads.images import SPLIT_SEED, standardised
+from cmbench.workloads.images import standardised
 from cmbench.workloads.stream import Split, Stream, StreamTask
 
 NAME = "tiny-imagenet-200"
@@ -40,7 +41,7 @@ class Photographs(StreamTask):
         return standardised(images, MEAN, DEVIATION)
 
     def augmentation(self, count: int, order: torch.Generator) -> Augmentation:
-        return crops_and_flips(count, order, self.train_labels.device)
+        return crops_and_flips(count, order, self.train_targets.device)
 
 
 class TinyImageNetOnline(Stream):

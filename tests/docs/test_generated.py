@@ -88,12 +88,14 @@ def test_every_option_of_a_workload_is_explained_with_its_values():
     for name in WORKLOADS:
         for option, choice in get_workload(name).options.items():
             values = ", ".join(f"`{value}`" if isinstance(value, str) else str(value) for value in choice.values)
+            values += f", {choice.also.text}" if choice.also else ""
             assert f"`{option}`: {values} |" in page, name
 
 
 def test_every_suite_of_the_paper_is_listed():
     page = PAGES["docs/paper.md"].replace("`figure11` … `figure16`", " ".join(f"`figure{n}`" for n in range(11, 17)))
-    ours = {"digits", "digits_online", "pydoc", "fashion_mnist", "levy", "surface", "sharpness", "gallery"}
+    ours = {"wine", "digits", "digits_online", "pydoc", "gpt", "fashion_mnist", "levy", "surface", "sharpness"}
+    ours |= {"gallery", "digits_peers"}
     assert [name for name in builtin_suites() if f"`{name}`" not in page and name not in ours] == []
     assert ours <= builtin_suites().keys()
 

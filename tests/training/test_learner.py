@@ -65,7 +65,7 @@ def test_parts_of_a_batch_add_up_to_it(name, opt, workloads):
 def test_a_last_batch_with_fewer_examples_than_parts_is_cut_into_what_there_is(workloads):
     digits = workloads["digits"]
     learner = Learner(spec_for("digits", "adam", "accumulate=5"), digits, CPU, ALONE)
-    batch = Batch(digits.train_images[:3], digits.train_labels[:3], 3)
+    batch = Batch(digits.train_inputs[:3], digits.train_targets[:3], 3)
     assert len(learner.step(digits, batch, [None] * 5)[1]) == 3
     learner = Learner(spec_for("digits", "adam", "accumulate=5"), digits, CPU, ALONE)
     whole = Learner(spec_for("digits", "adam"), digits, CPU, ALONE)

@@ -53,8 +53,8 @@ def test_the_loop_is_plain_adam_over_shuffled_batches_with_a_stepped_learning_ra
         losses.append([])
         for chosen in torch.randperm(1437, generator=generator(0, "order", epoch)).split(100):
             optimizer.zero_grad()
-            logits = model(digits.train_images[chosen])
-            loss = torch.nn.functional.cross_entropy(logits, digits.train_labels[chosen])
+            logits = model(digits.train_inputs[chosen])
+            loss = torch.nn.functional.cross_entropy(logits, digits.train_targets[chosen])
             loss.backward()
             optimizer.step()
             losses[-1].append(loss.item())
@@ -339,7 +339,7 @@ def test_telemetry_records_and_changes_nothing(workloads, files):
     watched = spec_for("digits", "adam_cm", "epochs=3", "schedule=constant", "decay=0.9", EVERYTHING)
     assert watched.id == spec.id
     plain = train(spec, digits, CPU, files)
-    gauge = Gauge(2, lambda model, task: torch.rand(()).item() + model(task.valid_images[:1]).numel())
+    gauge = Gauge(2, lambda model, task: torch.rand(()).item() + model(task.valid_inputs[:1]).numel())
     told = train(watched, digits, CPU, files, gauges={"outputs": gauge})
     extra = {"gradient_norm", "buffer_variance", "buffer_cosine_similarity", "buffer_accepted", "outputs"}
     assert set(told.curves) - set(plain.curves) == extra

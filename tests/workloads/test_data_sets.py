@@ -66,9 +66,9 @@ def test_the_card_counts_the_parameters_of_the_model(name, treebank):
 def test_fashion_mnist_is_split_into_50_000_and_10_000_of_every_class(clothes):
     workload = get_workload("fashion_mnist", data_dir=clothes)
     workload.load(CPU)
-    assert torch.bincount(workload.train_labels).tolist() == [5000] * 10
-    assert torch.bincount(workload.valid_labels).tolist() == [1000] * 10
-    assert workload.train_images.dtype == torch.uint8
+    assert torch.bincount(workload.train_targets).tolist() == [5000] * 10
+    assert torch.bincount(workload.valid_targets).tolist() == [1000] * 10
+    assert workload.train_inputs.dtype == torch.uint8
     for images, labels, _ in workload.batches(200, generator(0, "order", 0)):
         torch.testing.assert_close(images[:, 0, 12, 5], (labels * 25 / 255 - 0.286) / 0.353)
         break
@@ -91,7 +91,7 @@ def test_the_real_fashion_mnist_of_debian_is_found_and_trained_on(monkeypatch, c
     if not workload.is_here():
         pytest.skip("the package dataset-fashion-mnist is not installed")
     workload.load(CPU)
-    pixels = torch.cat([workload.train_images, workload.valid_images]).float() / 255
+    pixels = torch.cat([workload.train_inputs, workload.valid_inputs]).float() / 255
     assert pixels.mean().item() == pytest.approx(0.2860, abs=1e-4)
     assert pixels.std().item() == pytest.approx(0.3530, abs=1e-4)
     short = ("--seeds", "1", "--set", "epochs=1", "--set", "schedule=constant")
@@ -156,8 +156,8 @@ def test_cifar_is_split_augmented_and_trained_on(name, classes, tmp_path):
     cifar(tmp_path, name)
     workload = get_workload(name, data_dir=tmp_path)
     workload.load(CPU)
-    assert torch.bincount(workload.train_labels).tolist() == [40_000 // classes] * classes
-    assert len(workload.valid_labels) == 10_000
+    assert torch.bincount(workload.train_targets).tolist() == [40_000 // classes] * classes
+    assert len(workload.valid_targets) == 10_000
     every = workload.batches(64, generator(0, "order", 0))
     first, second = next(every), next(every)
     # Taken up in the middle, the epoch has the same crops.

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from cmbench.errors import UserError
 from cmbench.training.seeding import generator
-from cmbench.workloads.base import Shard
+from cmbench.workloads.metrics import Shard
 from cmbench.workloads.registry import get_workload
 from cmbench.workloads.text import UNROLL
 
@@ -39,11 +39,11 @@ def test_unknown_workloads_get_a_suggestion():
 
 def test_digits_are_all_there_once_split_in_the_proportion_of_the_classes(digits):
     images, labels = load_digits(return_X_y=True)
-    together = torch.cat([digits.train_images, digits.valid_images]).view(-1, 64).numpy()
+    together = torch.cat([digits.train_inputs, digits.valid_inputs]).view(-1, 64).numpy()
     together = np.rint((together + 1) * 8)
     assert sorted(map(tuple, together)) == sorted(map(tuple, images))
-    assert (len(digits.train_labels), len(digits.valid_labels)) == (1437, 360)
-    share = np.bincount(digits.valid_labels) / np.bincount(labels)
+    assert (len(digits.train_targets), len(digits.valid_targets)) == (1437, 360)
+    share = np.bincount(digits.valid_targets) / np.bincount(labels)
     assert np.all(abs(share - 0.2) < 0.01)
 
 
@@ -54,7 +54,7 @@ def test_an_epoch_is_every_example_once_in_the_generators_order(digits):
     batches = epoch(0)
     assert len(batches) == digits.steps_per_epoch(64) == math.ceil(1437 / 64)
     seen = torch.cat([batch.inputs for batch in batches]).view(-1, 64)
-    assert sorted(map(tuple, seen.tolist())) == sorted(map(tuple, digits.train_images.view(-1, 64).tolist()))
+    assert sorted(map(tuple, seen.tolist())) == sorted(map(tuple, digits.train_inputs.view(-1, 64).tolist()))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(batches[5:], epoch(0, 5), strict=True))
     assert not torch.equal(batches[0][0], epoch(1)[0][0])
 
@@ -62,11 +62,11 @@ def test_an_epoch_is_every_example_once_in_the_generators_order(digits):
 def test_digits_evaluation_is_the_mean_over_the_validation_set(digits):
     model = digits.model()
     with torch.no_grad():
-        probabilities = model(digits.valid_images).double().softmax(1)
-    picked = probabilities[torch.arange(360), digits.valid_labels]
+        probabilities = model(digits.valid_inputs).double().softmax(1)
+    picked = probabilities[torch.arange(360), digits.valid_targets]
     evaluation = digits.evaluate(model)
     assert evaluation.loss == pytest.approx(-picked.log().mean().item(), rel=1e-5)
-    assert evaluation.metric == pytest.approx(100 * (probabilities.argmax(1) == digits.valid_labels).double().mean())
+    assert evaluation.metric == pytest.approx(100 * (probabilities.argmax(1) == digits.valid_targets).double().mean())
     assert model.training
 
 

@@ -61,6 +61,10 @@ def suite(tmp_path, workload):
         (NAME, {"stam": "cifar"}, r"unknown option 'stam': did you mean 'stem'\? accepted: order, stem, size"),
         (NAME, {"size": [224]}, r"workload\.size: \[224\]: accepted: 32, 224"),
         ("digits", {"stem": "cifar"}, r"workload\.stem: this workload has no options"),
+        ("gpt", {"layers": 0}, r"workload\.layers: 0: accepted: 6, an integer >= 1"),
+        ("gpt", {"layers": 2.5}, r"workload\.layers: 2\.5: accepted: 6, an integer >= 1"),
+        ("gpt", {"layers": True}, r"workload\.layers: True: accepted"),
+        ("gpt", {"text": 3}, r"workload\.text: 3: accepted: pydoc, a name"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(name, options, message):
@@ -80,12 +84,18 @@ def test_a_default_written_out_is_the_same_run(tmp_path):
     assert plan_of(other, [])[0].settings_document()["options"] == {"order": "shuffled"}
 
 
+def test_an_open_option_takes_any_integer_and_its_default_written_out_is_none():
+    assert unusual_options("gpt", {"layers": 3, "width": 64}) == {"layers": 3}
+    assert get_workload("gpt", options={"layers": 3}).chosen["layers"] == 3
+
+
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_option_has_a_default_and_something_else(name):
     workload = get_workload(name)
     assert workload.chosen == {option: default_option(name, option) for option in workload.options}
     for option in workload.options.values():
-        assert len(set(option.values)) == len(option.values) > 1
+        assert len(set(option.values)) == len(option.values)
+        assert len(option.accepted) > 1
 
 
 def test_a_worker_process_gets_the_options():
@@ -153,7 +163,7 @@ def test_large_pictures_are_scaled_as_pillow_scales_them(files, small):
     """Pillow rounds to bytes twice, so that they agree to two steps of 1/255."""
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
     task = loaded(files, size=224).tasks[1]
-    assert task.train_images.shape[1:] == (3, 28, 28)  # no frame
+    assert task.train_inputs.shape[1:] == (3, 28, 28)  # no frame
     inputs = task.inputs(torch.from_numpy(np.repeat(images[:, None], 3, 1)))
     for image, got in zip(images, inputs, strict=True):
         scaled = np.array(Image.fromarray(image).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)) / 255

@@ -48,7 +48,7 @@ def test_a_task_sees_and_moves_its_own_outputs_alone(name, files, small):
     assert len(rows) == workload.ways * len(workload.tasks)
     moved = []
     for task in workload.tasks:
-        assert set(task.train_labels.tolist()) == set(task.valid_labels.tolist()) == set(range(workload.ways))
+        assert set(task.train_targets.tolist()) == set(task.valid_targets.tolist()) == set(range(workload.ways))
         model.zero_grad()
         batch = next(task.batches(8, generator(0, "order", 0)))
         loss, _ = task.loss(model, batch, None)
@@ -67,7 +67,7 @@ def test_a_task_is_scored_among_its_own_classes(files, small):
         model[1].bias.copy_(whole)
         model[1].bias[0] = 100  # another task's class
     evaluation = task.evaluate(model)
-    probabilities = whole[6:8].double().softmax(0)[task.valid_labels]
+    probabilities = whole[6:8].double().softmax(0)[task.valid_targets]
     assert evaluation.loss == pytest.approx(-probabilities.log().mean().item(), rel=1e-5)
     assert evaluation.metric == pytest.approx(100 * (probabilities > 0.5).double().mean().item())
 
@@ -76,11 +76,11 @@ def test_the_tasks_of_digits_are_its_pairs_of_classes_in_the_split_of_digits(fil
     whole, stream = loaded("digits"), loaded("digits_online")
     for number, task in enumerate(stream.tasks):
         for part in ("train", "valid"):
-            images, labels = getattr(whole, f"{part}_images"), getattr(whole, f"{part}_labels")
+            images, labels = getattr(whole, f"{part}_inputs"), getattr(whole, f"{part}_targets")
             chosen = labels // 2 == number
-            assert torch.equal(getattr(task, f"{part}_images"), images[chosen])
-            assert torch.equal(getattr(task, f"{part}_labels"), labels[chosen] % 2)
-    assert sum(len(task.train_labels) + len(task.valid_labels) for task in stream.tasks) == len(load_digits().data)
+            assert torch.equal(getattr(task, f"{part}_inputs"), images[chosen])
+            assert torch.equal(getattr(task, f"{part}_targets"), labels[chosen] % 2)
+    assert sum(len(task.train_targets) + len(task.valid_targets) for task in stream.tasks) == len(load_digits().data)
     assert stream.fingerprint() != get_workload("digits").fingerprint()
 
 
@@ -89,13 +89,13 @@ def test_the_classes_of_tinyimagenet_are_each_in_one_task(files, small):
     assert len(workload.tasks) == 4
     found = []
     for task in workload.tasks:
-        assert task.train_images.shape == (20, 3, 64, 64)
-        assert task.valid_images.shape == (10, 3, 64, 64)
+        assert task.train_inputs.shape == (20, 3, 64, 64)
+        assert task.valid_inputs.shape == (10, 3, 64, 64)
         for label in range(5):
             # A class has the brightness that says which it is, in training and in validation.
             values = [
                 images[labels == label].unique().tolist()
-                for images, labels in ((task.train_images, task.train_labels), (task.valid_images, task.valid_labels))
+                for images, labels in ((task.train_inputs, task.train_targets), (task.valid_inputs, task.valid_targets))
             ]
             assert values[0] == values[1]
             found += values[0]
@@ -112,7 +112,7 @@ def test_tinyimagenet_is_read_from_parquet_as_from_its_folder(files, small, tmp_
         for a, b in zip(*batches, strict=True):
             assert torch.equal(a.inputs, b.inputs)
             assert torch.equal(a.targets, b.targets)
-        assert torch.equal(one.valid_images, other.valid_images)
+        assert torch.equal(one.valid_inputs, other.valid_inputs)
     file = next((tmp_path / "tiny-imagenet" / "data").glob("valid-*"))
     file.write_bytes(b"no parquet")
     with pytest.raises(UserError, match="not TinyImageNet: ArrowInvalid"):
@@ -156,9 +156,9 @@ def test_the_five_data_sets_come_in_their_order_as_colour_pictures(files, small)
     workload = loaded("five_datasets_online", files)
     sizes = [100, 53, 50, 53, 53]
     for number, (task, size) in enumerate(zip(workload.tasks, sizes, strict=True)):
-        assert len(task.valid_labels) == np.ceil(size / 5)
-        assert len(task.train_labels) + len(task.valid_labels) == size
-        for images, labels in ((task.train_images, task.train_labels), (task.valid_images, task.valid_labels)):
+        assert len(task.valid_targets) == np.ceil(size / 5)
+        assert len(task.train_targets) + len(task.valid_targets) == size
+        for images, labels in ((task.train_inputs, task.train_targets), (task.valid_inputs, task.valid_targets)):
             assert images.shape[1:] == (3, 32, 32)
             assert images.dtype == torch.uint8
             # Red as its class, grey as its class, or green as its class: see the miniatures.
@@ -168,7 +168,7 @@ def test_the_five_data_sets_come_in_their_order_as_colour_pictures(files, small)
             if number in (1, 2, 4):
                 assert images[:, :, :2].sum() == images[:, :, :, -2:].sum() == 0  # the frame
     inputs = next(workload.tasks[3].valid_batches()).inputs
-    labels = workload.tasks[3].valid_labels
+    labels = workload.tasks[3].valid_targets
     torch.testing.assert_close(inputs[:, 1, 0, 0], (labels / 255 - 0.456) / 0.224)
 
 

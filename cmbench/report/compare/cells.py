@@ -78,11 +78,11 @@ def changes(base: Side, new: Side, tolerances: Mapping[str, float] | None = None
     a regression by itself. Raises `UserError` for a tolerance of no metric.
     """
     tolerances = dict(tolerances or {})
-    _check(tolerances)
+    _check(tolerances, [*METRICS.values(), *(group.own_metrics for group in base.groups)])
     there = {group.key: group for group in new.groups}
     cells = []
     for group in base.groups:
-        for metric, better in METRICS[group.kind].items():
+        for metric, better in group.metrics.items():
             if any(metric in run.values for run in group.runs):
                 tolerance = next((t for name, t in tolerances.items() if metric.startswith(name)), 0.0)
                 cells.append(_cell(group, there.get(group.key), metric, better, tolerance))
@@ -91,8 +91,8 @@ def changes(base: Side, new: Side, tolerances: Mapping[str, float] | None = None
     return [_decided(replace(cell, p_holm=next(adjusted))) if cell.p is not None else cell for cell in cells]
 
 
-def _check(tolerances: Mapping[str, float]) -> None:
-    known = [metric for metrics in METRICS.values() for metric in metrics]
+def _check(tolerances: Mapping[str, float], all_metrics: Iterable[Mapping[str, Direction]]) -> None:
+    known = list(dict.fromkeys(metric for metrics in all_metrics for metric in metrics))
     for name, tolerance in tolerances.items():
         if not any(metric.startswith(name) for metric in known):
             hint = suggest(name, known)

@@ -14,7 +14,7 @@ from cmbench.experiments.result import Result, Status
 from cmbench.experiments.store import ResultStore, read_document, write_atomically
 from cmbench.experiments.suite import is_file_name, named
 from cmbench.experiments.text import canonical
-from cmbench.report.columns.training import JUDGED_BY
+from cmbench.report.columns.metrics import JUDGED_BY, judging_column
 from cmbench.report.table import Direction
 
 SCHEMA: Literal["cmbench.baseline/1"] = "cmbench.baseline/1"
@@ -77,7 +77,15 @@ class Group(_Record):
     settings: dict[str, Any]
     hyperparameters: dict[str, Any]
     machine: dict[str, Any]
+    own_metrics: dict[str, Direction] = Field(
+        default={}, description="those of a workload of the user's, and which direction is better"
+    )
     runs: tuple[RunRecord, ...]
+
+    @property
+    def metrics(self) -> Mapping[str, Direction]:
+        """What its runs are compared by, and which direction is better."""
+        return {**METRICS[self.kind], **self.own_metrics}
 
     @property
     def key(self) -> tuple[str, Kind, str, str]:
@@ -94,7 +102,7 @@ class Side(_Record):
 
     def save(self, path: Path) -> None:
         """Writes it as a baseline file, atomically, with a line for each group: short, and its changes can be read."""
-        lines = ",\n".join(group.model_dump_json() for group in self.groups)
+        lines = ",\n".join(group.model_dump_json(exclude_defaults=True) for group in self.groups)
         text = f'{{"schema": "{SCHEMA}", "groups": [\n{lines}\n]}}\n'
         write_atomically(path, lambda file: file.write(text.encode()))
 
@@ -141,6 +149,7 @@ def _groups(results: Iterable[Result]) -> list[Group]:
                 settings={k: v for k, v in first.settings.items() if k != "of"},
                 hyperparameters=first.optimizer.hyperparameters if first.optimizer else {},
                 machine=machine if alike else {},
+                own_metrics=_own_metrics(first),
                 runs=tuple(_record(result) for result in sorted(own, key=lambda r: r.seed)),
             )
         )
@@ -154,9 +163,16 @@ def _cell(result: Result) -> str:
     return " ".join(str(v) if name == "surface" else f"{name}={v:g}" for name, v in parts.items())
 
 
+def _own_metrics(result: Result) -> dict[str, Direction]:
+    columns = [
+        column for key in result.metrics if key not in METRICS["train"] and (column := judging_column(key, result))
+    ]
+    return {column.key: column.direction for column in columns if column.direction}
+
+
 def _record(result: Result) -> RunRecord:
     values: dict[str, Values] = {}
-    for name in METRICS[result.kind]:
+    for name in (*METRICS[result.kind], *_own_metrics(result)):
         if name in result.lanes:
             values[name] = tuple(result.lanes[name])
         elif name in result.metrics:

@@ -10,8 +10,10 @@ from cmbench.experiments.grid import split_label, suite_of_grid
 from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.captions import optimizer_text, plural
+from cmbench.report.columns.metrics import TrainingColumn, judged_by
 from cmbench.report.columns.sharpness import top_eigenvalues
-from cmbench.report.columns.training import TRAIN_LOSS, TrainingColumn, judged_by
+from cmbench.report.columns.training import TRAIN_LOSS
+from cmbench.report.formats.numbers import Notation
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
 from cmbench.report.runs.counts import count_seeds
 from cmbench.report.runs.groups import Group
@@ -41,7 +43,8 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
             continue
         rows = _rows(tried, columns, seeds)
         if metric.direction:
-            lines += _lines(label, rows, best_setting(rows, 0, metric.direction))
+            notation = Notation.of(metric.format, [row.cells[0] for row in rows])
+            lines += _lines(label, rows, best_setting(rows, 0, metric.direction), notation)
         rows = mark_best(rows, columns)
         notes = [*spread_note(rows, "seeds"), *failures(tried), *survivors_note(rows)]
         if len(tried) < len(settings):
@@ -86,7 +89,7 @@ def _heading(grid: str, metric: TrainingColumn, seeds: Sequence[int]) -> tuple[s
     )
 
 
-def _lines(label: str, rows: Sequence[Row], best: BestSetting | None) -> list[str]:
+def _lines(label: str, rows: Sequence[Row], best: BestSetting | None, notation: Notation) -> list[str]:
     """The best setting as an entry of a suite's `optimizers`, below a comment that says how good it is."""
     if best is None:
         return [f"  # {label}: no setting completed all of its seeds"]
@@ -98,7 +101,7 @@ def _lines(label: str, rows: Sequence[Row], best: BestSetting | None) -> list[st
         for name, value in row.hyperparameters.items()
         if name in differing or name not in defaults or value != defaults[name]
     }
-    spread = "" if best.spread is None else f" ± {best.spread:.2f}"
+    spread = "" if best.spread is None else f" ± {notation.text(best.spread)}"
     whose = "its grid" if len(best.edges) == 1 else "their grids"
     edges = f"; {' and '.join(best.edges)} at the edge of {whose}" if best.edges else ""
-    return [f"  # {best.value:.2f}{spread}{edges}", f"  {yaml.entry(label, entry)}"]
+    return [f"  # {notation.text(best.value)}{spread}{edges}", f"  {yaml.entry(label, entry)}"]

@@ -7,18 +7,16 @@ from typing import Any
 
 from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.report.captions import plural, schedule_text
+from cmbench.report.columns.metrics import TrainingColumn, judged_by
 from cmbench.report.columns.sharpness import top_eigenvalues
 from cmbench.report.columns.speed_up import speed_up_note, speed_up_over
 from cmbench.report.columns.training import (
-    BESIDE,
     DISTANCE,
     GRADIENTS,
-    LEARNING_ACCURACY,
     TRAIN_LOSS,
     WALL_SECONDS,
-    TrainingColumn,
+    beside,
     difference_from,
-    judged_by,
 )
 from cmbench.report.paper.numbers import SPEED_UPS, PaperValue
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
@@ -39,7 +37,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     baseline = next((row for row in by_optimizer if completed(row.runs)), by_optimizer[0])
     leading, notes = _leading_columns(group, by_optimizer, metrics, baseline)
     following = [
-        *dict.fromkeys(column for metric in metrics for column in BESIDE[metric.key]),
+        *dict.fromkeys(column for metric in metrics for column in beside(metric)),
         *(TRAIN_LOSS, DISTANCE),
         *top_eigenvalues(measured, done),
         *(WALL_SECONDS, GRADIENTS),
@@ -68,7 +66,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
 def training_text(settings: Mapping[str, Any], metrics: Sequence[TrainingColumn]) -> str:
     """The workload, the epochs, the batch size and the schedule of training runs judged by `metrics`."""
     schedule = schedule_text(settings.get("schedule") or {}, "epoch")
-    each = " per task" if LEARNING_ACCURACY in metrics else ""
+    each = " per task" if any(metric.key.startswith("learning_") for metric in metrics) else ""
     options = ", ".join(f"{name} {value}" for name, value in settings.get("options", {}).items())
     workload = f"{settings.get('workload')} ({options})" if options else settings.get("workload")
     return (

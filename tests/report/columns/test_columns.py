@@ -30,7 +30,13 @@ PERPLEXITY = {
 def training_results():
     """Runs of suites with every metric, of Table 3, of a grid, and measurements in two ways and by themselves."""
     results = []
-    for name, metrics in (("cifar10_sgd", None), ("ptb", PERPLEXITY), ("digits_online", {"learning_accuracy": 80.0})):
+    for name, metrics in (
+        ("cifar10_sgd", None),
+        ("ptb", PERPLEXITY),
+        ("cifar100_sgd", {"val_r2_best": 0.5, "val_r2_final": 0.4}),
+        ("digits_online", {"learning_accuracy": 80.0}),
+        ("five_datasets_online", {"learning_auc": 0.5}),
+    ):
         specs = plan_training(load_suite(name, sets=["seeds=3"]), DATA)
         curves = {"train_loss": [1.0]}
         for i, spec in enumerate(specs):

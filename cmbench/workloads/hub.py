@@ -1,0 +1,157 @@
+"""A workload from anything that Hugging Face's `datasets` can load: of the hub, a folder, a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cmbench.errors import UserError, unknown
+from cmbench.workloads.examples import SPLIT_SEED, stratified_split
+from cmbench.workloads.metrics import R2, RMSE, Metric
+from cmbench.workloads.tensors import Loss, TensorWorkload
+
+VALID_SPLITS = ("validation", "valid", "val", "dev")
+VALID_SHARE = 0.2
+_READERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
+
+
+def from_datasets(
+    path: str,
+    *,
+    inputs: str | Sequence[str],
+    target: str,
+    model: Callable[[], nn.Module],
+    metric: Metric | str,
+    loss: Loss | None = None,
+    splits: tuple[str, str] | None = None,
+    version: int = 1,
+    **options: Any,
+) -> TensorWorkload:
+    """A `TensorWorkload` of the columns of a data set, all of which is held in memory.
+
+    Inputs are standardised by mean and deviation of the training part: of each number, or of each channel of an image.
+    A target is a class, counted in the order of the training part's values, if it is text, a truth value, a label of
+    `datasets`, or an integer that is not judged by R² or RMSE; else a number.
+
+    Args:
+        path: what `datasets.load_dataset` takes: a name of the hub, `"parquet"` with `data_files=`, a folder; or a file
+            (`.parquet`, `.csv`, `.json`, `.jsonl`, `.arrow`).
+        inputs: a column of images (B, C, H, W) of one size, or one or several columns of numbers (B, K).
+        target: the column to be predicted.
+        model, metric, loss, version: as for `TensorWorkload`.
+        splits: the names of the training and the validation split; by default `train` and `validation`, `valid`, `val`
+            or `dev`, and where there is none of these a fifth of `train`, stratified by class, the same for every seed.
+        options: `load_dataset`'s own: `name`, `revision`, `data_files`, …
+
+    Raises `UserError` for splits and columns that are not there, missing values, images of several sizes, and classes
+    that no training example has.
+    """
+    parts, where = _split(_loaded(path, options), splits, target, path)
+    columns = [inputs] if isinstance(inputs, str) else list(inputs)
+    for part in parts:
+        for column in (*columns, target):
+            if column not in part.column_names:
+                raise unknown("column", column, part.column_names, where)
+    train, valid = _standardised(*_inputs(parts, columns, where))
+    targets = _targets(parts, target, metric, where)
+    pairs = [(train, targets[0]), (valid, targets[1])]
+    return TensorWorkload(
+        pairs[0], pairs[1], model, metric, loss=loss, version=version,
+        description=f"{where}: {len(train):,} + {len(valid):,} rows, {target} from {', '.join(columns)}",
+    )  # fmt: skip
+
+
+def _loaded(path: str, options: dict[str, Any]) -> Any:
+    from datasets import load_dataset
+
+    reader = _READERS.get(Path(path).suffix) if Path(path).is_file() else None
+    try:
+        return load_dataset(reader, data_files=path, **options) if reader else load_dataset(path, **options)
+    except Exception as error:
+        # Whatever the library, a reader of a format or the network raises.
+        raise UserError(f"from_datasets: {path}: {type(error).__name__}: {error}") from None
+
+
+def _split(data: Any, splits: tuple[str, str] | None, target: str, path: str) -> tuple[list[Any], str]:
+    """The training and the validation part, and the data set's name for messages."""
+    where = Path(path).name
+    if splits is None:
+        splits = ("train", next((name for name in VALID_SPLITS if name in data), ""))
+    for name in splits:
+        if name and name not in data:
+            raise unknown("split", name, data, where)
+    train = data[splits[0]]
+    if splits[1]:
+        return [train, data[splits[1]]], where
+    values = np.asarray(train[target]) if target in train.column_names else np.zeros(len(train))
+    if values.dtype.kind == "f" or min(np.unique(values, return_counts=True)[1]) < 2:
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
+        numbers = np.split(order, [round((1 - VALID_SHARE) * len(train))])
+    else:
+        numbers = list(stratified_split(values, VALID_SHARE))
+    return [train.select(part) for part in numbers], where
+
+
+def _inputs(parts: Sequence[Any], columns: Sequence[str], where: str) -> list[Tensor]:
+    from datasets import Image
+
+    if len(columns) == 1 and isinstance(parts[0].features[columns[0]], Image):
+        return _images([part[columns[0]] for part in parts], f"{where}: {columns[0]}")
+    return [torch.cat([_numbers(part, column, where).flatten(1) for column in columns], 1) for part in parts]
+
+
+def _numbers(part: Any, column: str, where: str) -> Tensor:
+    """A column of numbers, or of lists of as many numbers each, (N, …) in float32."""
+    try:
+        values = np.asarray(part[column], dtype=np.float32)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: {column}: {part.features[column]}: accepted: numbers, or images alone") from None
+    if not np.isfinite(values).all():
+        raise UserError(f"{where}: {column}: values are missing, or not finite: accepted: numbers in every row")
+    return torch.from_numpy(values.reshape(len(values), -1))
+
+
+def _images(parts: Sequence[Sequence[Any]], where: str) -> list[Tensor]:
+    """Pictures as (N, C, H, W) on the scale of 0 to 1: grey where all of them are, else in colour."""
+    mode = "L" if all(picture.mode in ("1", "L") for part in parts for picture in part) else "RGB"
+    sizes = {picture.size for part in parts for picture in part}
+    if len(sizes) > 1:
+        shown = ", ".join(f"{width}×{height}" for width, height in sorted(sizes)[:3])
+        raise UserError(f"{where}: images of {len(sizes)} sizes ({shown}, …): accepted: one size")
+    found = []
+    for part in parts:
+        pixels = torch.from_numpy(np.stack([np.asarray(picture.convert(mode)) for picture in part])).float() / 255
+        found.append(pixels[:, None] if mode == "L" else pixels.permute(0, 3, 1, 2).contiguous())
+    return found
+
+
+def _standardised(train: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    others = [dim for dim in range(train.dim()) if dim != 1]
+    deviation, mean = torch.std_mean(train.double(), others, correction=0, keepdim=True)
+    deviation[deviation == 0] = 1
+    return ((train - mean) / deviation).float(), ((valid - mean) / deviation).float()
+
+
+def _targets(parts: Sequence[Any], target: str, metric: Metric | str, where: str) -> list[Tensor]:
+    from datasets import ClassLabel
+
+    if any(value is None for part in parts for value in part[target]):
+        raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
+    regression = metric in (R2, RMSE, R2.name, RMSE.name)
+    kinds = {np.asarray(part[target]).dtype.kind for part in parts}
+    labelled = isinstance(parts[0].features[target], ClassLabel)
+    if not labelled and (kinds & {"f"} or (regression and kinds <= {"i", "u"})):
+        return [_numbers(part, target, where).squeeze(1) for part in parts]
+    values = np.unique(np.asarray(parts[0][target]))
+    found = []
+    for part in parts:
+        own = np.asarray(part[target])
+        if unseen := sorted(set(own.tolist()) - set(values.tolist())):
+            raise UserError(f"{where}: {target}: {unseen[0]!r}: no training example has it: accepted: classes it has")
+        found.append(torch.from_numpy(np.searchsorted(values, own)))
+    return found
