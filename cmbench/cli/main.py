@@ -14,6 +14,7 @@ from cmbench.cli import (
     data,
     doctor,
     escape_ratio,
+    new,
     optimizers,
     report,
     sharpness,
@@ -58,6 +59,7 @@ app.command("compare")(compare.compare)
 app.command("optimizers")(optimizers.optimizers)
 app.command("suites")(suites.suites)
 app.add_typer(data.app, name="data")
+app.command("new")(new.new)
 app.command("doctor")(doctor.doctor)
 
 
