@@ -1,9 +1,10 @@
-"""Writes what comes out of the paper into README.md and docs/paper.md, from the verdicts on stored results.
+"""Writes what comes out of the paper, and of questions of our own, into the pages, from the verdicts on stored results.
 
     cmbench report --claims --json | python docs/claims.py [--check]
 
-README.md gets a line for each place, by verdict; docs/paper.md a line for each claim that was run, with its numbers.
-Both stand between the comments `<!-- claims -->` and `<!-- end of claims -->`. With `--check` nothing is written, and
+README.md gets a line for each place, by verdict; docs/paper.md a line for each claim that was run, with its numbers;
+docs/priorities.md one for each question about the ranking, where it was run. All stand between the comments
+`<!-- claims -->` and `<!-- end of claims -->`. With `--check` nothing is written, and
 exit code 1 says that README.md would change.
 """
 
@@ -17,15 +18,21 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 VERDICTS = ("reproduced", "contradicted", "inconclusive")
+ANSWERS = ("different", "alike", "inconclusive")
 
 
 def main() -> int:
-    claims = [claim for claim in json.load(sys.stdin)["claims"] if claim["verdict"] in VERDICTS]
+    every = json.load(sys.stdin)["claims"]
+    questions = [claim for claim in every if claim["id"].startswith("priorities/") and claim["verdict"] in ANSWERS]
+    claims = [claim for claim in every if claim["verdict"] in VERDICTS and claim not in questions]
     readme, page = ROOT / "README.md", ROOT / "docs" / "paper.md"
     if "--check" in sys.argv:
         return replaced(readme, by_place(claims)) != readme.read_text()
     readme.write_text(replaced(readme, by_place(claims)))
     page.write_text(replaced(page, one_by_one(claims)))
+    if questions:
+        priorities = ROOT / "docs" / "priorities.md"
+        priorities.write_text(replaced(priorities, one_by_one(questions)))
     return 0
 
 
