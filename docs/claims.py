@@ -1,9 +1,10 @@
-"""Writes what comes out of the paper into README.md and docs/paper.md, from the verdicts on stored results.
+"""Writes what comes out of the paper, and of questions of our own, into the pages, from the verdicts on stored results.
 
     cmbench report --claims --json | python docs/claims.py [--check]
 
-README.md gets a line for each place, by verdict; docs/paper.md a line for each claim that was run, with its numbers.
-Both stand between the comments `<!-- claims -->` and `<!-- end of claims -->`. With `--check` nothing is written, and
+README.md gets a line for each place, by verdict; docs/paper.md a line for each claim that was run, with its numbers;
+docs/priorities.md one for each question about the ranking, where it was run. All stand between the comments
+`<!-- claims -->` and `<!-- end of claims -->`. With `--check` nothing is written, and
 exit code 1 says that README.md would change.
 """
 
@@ -17,15 +18,21 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 VERDICTS = ("reproduced", "contradicted", "inconclusive")
+ANSWERS = ("different", "alike", "inconclusive")
 
 
 def main() -> int:
-    claims = [claim for claim in json.load(sys.stdin)["claims"] if claim["verdict"] in VERDICTS]
+    every = json.load(sys.stdin)["claims"]
+    questions = [claim for claim in every if claim["id"].startswith("priorities/") and claim["verdict"] in ANSWERS]
+    claims = [claim for claim in every if claim["verdict"] in VERDICTS and claim not in questions]
     readme, page = ROOT / "README.md", ROOT / "docs" / "paper.md"
     if "--check" in sys.argv:
         return replaced(readme, by_place(claims)) != readme.read_text()
     readme.write_text(replaced(readme, by_place(claims)))
     page.write_text(replaced(page, one_by_one(claims)))
+    if questions:
+        priorities = ROOT / "docs" / "priorities.md"
+        priorities.write_text(replaced(priorities, answers(questions)))
     return 0
 
 
@@ -51,16 +58,34 @@ def one_by_one(claims: list[dict[str, Any]]) -> str:
     """A table with a row for each claim: the comparison that says least for it, and the verdict."""
     rows = []
     for claim in claims:
-        numbers = f"{claim['n']} {claim['unit']}"
-        if claim["pairs"]:
-            weakest = max(claim["pairs"], key=lambda pair: 2.0 if pair["p"] is None else pair["p"])
-            at = f" at {weakest['measure']}" if weakest["measure"] else ""
-            interval = "" if weakest["interval"] is None else " [{:+.3g}, {:+.3g}]".format(*weakest["interval"])
-            effect = f"{weakest['better']} − {weakest['worse']}{at}: {weakest['effect']:+.3g}{interval}"
-            numbers = f"{effect.replace(': -', ': −').replace('[-', '[−').replace(', -', ', −')}, {numbers}"
+        numbers = weakest_comparison(claim)
         needed = f"; {claim['needed']:,} would settle it" if claim["needed"] else ""
         rows.append(f"| {claim['place']} | {text(claim)} | {numbers} | {claim['verdict']}{needed} |")
     return "\n".join(["| place | claim | the weakest comparison | verdict |", "|---|---|---|---|", *rows])
+
+
+def answers(questions: list[dict[str, Any]]) -> str:
+    """A table with a row for each question of our own: the difference, p after Holm's correction, and the answer."""
+    rows = []
+    for question in questions:
+        p = "" if question["p_holm"] is None else f"{question['p_holm']:.2g}"
+        p = "< 0.001" if question["p_holm"] is not None and question["p_holm"] < 0.001 else p
+        needed = f"; {question['needed']:,} would settle it" if question["needed"] else ""
+        numbers = weakest_comparison(question)
+        rows.append(f"| {text(question)} | {numbers} | {p} | {question['verdict']}{needed} |")
+    return "\n".join(["| question | difference | p (Holm) | answer |", "|---|---|---|---|", *rows])
+
+
+def weakest_comparison(claim: dict[str, Any]) -> str:
+    """`Adam+CM − Adam at s=20: +0.12 [+0.03, +0.21], 200 starts`: the comparison that says least for a claim."""
+    numbers = f"{claim['n']} {claim['unit']}"
+    if not claim["pairs"]:
+        return numbers
+    weakest = max(claim["pairs"], key=lambda pair: 2.0 if pair["p"] is None else pair["p"])
+    at = f" at {weakest['measure']}" if weakest["measure"] else ""
+    interval = "" if weakest["interval"] is None else " [{:+.3g}, {:+.3g}]".format(*weakest["interval"])
+    effect = f"{weakest['better']} − {weakest['worse']}{at}: {weakest['effect']:+.3g}{interval}"
+    return f"{effect.replace(': -', ': −').replace('[-', '[−').replace(', -', ', −')}, {numbers}"
 
 
 def text(claim: dict[str, Any]) -> str:

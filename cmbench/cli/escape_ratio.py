@@ -38,7 +38,7 @@ def escape_ratio(
     from cmbench.experiments.suite import ResolvedSuite, load_suite
     from cmbench.landscapes.select import with_capacities
 
-    names = landscapes.expanded(suite) if suite else ["escape_1d" if dim == 1 else "escape_10d"]
+    names = landscapes.expanded(suite, "escape-ratio") if suite else ["escape_1d" if dim == 1 else "escape_10d"]
     coefficients = landscapes.numbers("--sharpness", sharpness, float)
     capacities = landscapes.numbers("--capacity", capacity)
     sets = [

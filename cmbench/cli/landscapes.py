@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from cmbench.experiments.execute import Outcome
+    from cmbench.experiments.kinds import Kind
     from cmbench.experiments.settings import ToySuite
     from cmbench.experiments.suite import ResolvedSuite
     from cmbench.report.figures.drawing import View
@@ -37,11 +38,11 @@ Device = Annotated[
 ]
 
 
-def expanded(names: Sequence[str]) -> list[str]:
-    """The suites that are meant: a place in the paper stands for all of its own."""
+def expanded(names: Sequence[str], kind: Kind) -> list[str]:
+    """The suites of a kind that are meant: a place in the paper, or what their names begin with, stands for several."""
     from cmbench.experiments.suite import named
 
-    return list(dict.fromkeys(suite for name in names for suite in named(name)))
+    return list(dict.fromkeys(suite for name in names for suite in named(name, kind)))
 
 
 def overrides(**options: Any) -> list[str]:

@@ -59,7 +59,7 @@ def toy(
     from cmbench.experiments.suite import load_suite
     from cmbench.landscapes.select import surface_overrides, toy_suite
 
-    names = landscapes.expanded(suite) if suite else [toy_suite(surface)]
+    names = landscapes.expanded(suite, "toy") if suite else [toy_suite(surface)]
     sets = [
         *landscapes.overrides(
             starts=starts,

@@ -78,7 +78,7 @@ def train(
         load_grid(name, opts=opt or (), sets=sets)
         if grid
         else load_suite(name, kind="train", opts=opt or (), sets=sets)
-        for name in named(suite)
+        for name in named(suite, "train")
     ]
 
     from cmbench.api import Machine, check_suite, run_suite

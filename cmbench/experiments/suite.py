@@ -127,11 +127,15 @@ def suites_of(place: str) -> list[str]:
     return found
 
 
-def named(name_or_file: str) -> list[str]:
-    """The suites that are meant: all of a place in the paper (`table2`), else the one of that name or file."""
-    if is_file_name(name_or_file) or name_or_file in builtin_suites():
+def named(name_or_file: str, kind: Kind | None = None) -> list[str]:
+    """The suites that are meant: the one of that name or file, else all of a place in the paper (`table2`), else all
+    called `NAME_…`, of `kind` where it is given.
+    """
+    if is_file_name(name_or_file) or name_or_file in (suites := builtin_suites()):
         return [name_or_file]
-    return suites_of(name_or_file) or [name_or_file]
+    family = [name for name in suites if name.startswith(f"{name_or_file}_")]
+    of_kind = [name for name in family if kind in (None, read_suite(name)[2].get("kind"))]
+    return suites_of(name_or_file) or of_kind or [name_or_file]
 
 
 @overload

@@ -56,6 +56,13 @@ def test_a_surface_of_ones_own_runs_from_its_file(tmp_path):
     assert max(result["lanes"]["loss_final"]) < 1  # every minimum of Himmelblau's function is a zero
 
 
+def test_what_suites_names_begin_with_stands_for_those_of_the_commands_kind(tmp_path):
+    done = run("toy", "--suite", "priorities", "--starts", 3, "--steps", 5, "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [folder.name for folder in (tmp_path / "results").iterdir()] == ["priorities_levy"]
+    assert run("toy", "--suite", "prioritees", cwd=tmp_path).returncode == 2
+
+
 KNOWN = {
     "nearest_minimum": "nearest_minimum=torch.zeros_like",
     "global_minimum": "global_minimum=lambda dim: (0.0,) * dim",

@@ -57,6 +57,9 @@ REDUCED = {
     "cmbench escape-ratio --dim 1 --capacity 5,10,20 --sharpness 10,50,100": _FEW,
     "cmbench escape-ratio --dim 10 --opt sgd_cm --opt rmsprop_cm --set lr=0.01": _FEW,
     "cmbench toy --suite gallery --plot gallery.png": _FEW,
+    "cmbench toy --suite priorities": _FEW,
+    "cmbench escape-ratio --suite priorities": _FEW,
+    "cmbench train --suite priorities": "--seeds 1 --set max_steps=4",
     "cmbench convergence": "--set condition_numbers=[2]",
     'cmbench convergence --capacity 0,5,20 --set "condition_numbers=[10,1000]" --plot figure3.png': (
         "--set condition_numbers=[2] --set beta=[0.9]"
@@ -70,6 +73,7 @@ REDUCED = {
 
 EXITS = {
     "cmbench report --table 2": 4,
+    "cmbench report --suite priorities --claims": 4,
     "cmbench report --require 'figure4/*'": 1,
     "cmbench compare before": 1,
     "cmbench compare baseline.json --tolerance val_accuracy=0.5 --fail-on incomplete --summary summary.md "

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _STYLES: Mapping[str, str] = {
     "reproduced": "bold green",
     "contradicted": "bold red",
+    "different": "bold magenta",
+    "alike": "bold cyan",
     "inconclusive": "bold yellow",
     "incomplete": "bold",
     "not run": "dim",
@@ -69,7 +71,8 @@ def _terminal(verdicts: Sequence[Verdict], console: Console | None) -> str:
         head = RichTable.grid(RichColumn(min_width=12, no_wrap=True), RichColumn(), padding=(0, 1, 0, 0))
         head.add_row(Text(verdict.verdict, style=_STYLES[verdict.verdict]), verdict.claim.text)
         buffer.print(Padding(head, (0, 0, 0, 1)))
-        for line in (*_found(verdict), f"as printed: {printed_text(verdict.printed)}", verdict.claim.id):
+        printed_here = [] if verdict.claim.place.is_ours else [f"as printed: {printed_text(verdict.printed)}"]
+        for line in (*_found(verdict), *printed_here, verdict.claim.id):
             buffer.print(Padding(Text(line, style="dim"), (0, 0, 0, 3)))
     waiting: dict[str, list[str]] = {}
     for verdict in verdicts:

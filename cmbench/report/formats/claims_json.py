@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cmbench.report.verdicts.judge import Pair, Verdict
+from cmbench.report.verdicts.judge import Name, Pair, Verdict
 
 SCHEMA: Literal["cmbench.claims/1"] = "cmbench.claims/1"
 
@@ -32,7 +32,10 @@ class PairDocument(_Record):
     measure: str = Field(description="which of several columns, e.g. s=20; empty where there is one")
     effect: float
     interval: tuple[float, float] | None
-    p: float | None = Field(description="of what the claim asserts; 1 where the difference points the other way")
+    p: float | None = Field(
+        description="of what the claim asserts, or that a question's two are alike; 1 where the difference points the "
+        "other way"
+    )
     n: int = Field(description="pairs: seeds or starts that both have")
 
 
@@ -46,9 +49,11 @@ class ClaimDocument(_Record):
     metric: str
     as_printed: Printed
     pairs: tuple[PairDocument, ...]
-    p: float | None = Field(description="the largest of the pairs'")
-    p_holm: float | None = Field(description="p after Holm's correction over all claims here that were run")
-    verdict: Literal["reproduced", "contradicted", "inconclusive", "incomplete", "not run"]
+    p: float | None = Field(description="the largest of the pairs'; of a question, that there is no difference")
+    p_holm: float | None = Field(
+        description="p after Holm's correction over all claims here that were run; questions by themselves"
+    )
+    verdict: Name = Field(description="`different` and `alike` answer a question of our own, the others judge a claim")
     needed: int | None = Field(description="units that would settle an inconclusive claim with 80 % power")
     n: int
     unit: Literal["seeds", "starts", "values"]

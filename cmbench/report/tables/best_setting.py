@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cmbench.experiments.text import canonical
 from cmbench.report.table import Direction, Row
 
 
@@ -51,5 +52,8 @@ def _edges(best: Row, rows: Sequence[Row]) -> tuple[str, ...]:
 def varying(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """The hyperparameters in which `rows` differ, with their values in the order of the rows."""
     names = dict.fromkeys(name for row in rows for name in row.hyperparameters)
-    values = {name: list(dict.fromkeys(row.hyperparameters.get(name) for row in rows)) for name in names}
+    values = {
+        name: list({canonical(value): value for row in rows for value in [row.hyperparameters.get(name)]}.values())
+        for name in names
+    }
     return {name: found for name, found in values.items() if len(found) > 1}

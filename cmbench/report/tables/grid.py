@@ -8,6 +8,7 @@ from dataclasses import replace
 from cmbench.experiments import yaml
 from cmbench.experiments.grid import split_label, suite_of_grid
 from cmbench.experiments.result import OptimizerReference, Result
+from cmbench.experiments.suite import ResolvedSuite
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.captions import optimizer_text, plural
 from cmbench.report.columns.metrics import TrainingColumn, judged_by
@@ -44,7 +45,7 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
         rows = _rows(tried, columns, seeds)
         if metric.direction:
             notation = Notation.of(metric.format, [row.cells[0] for row in rows])
-            lines += _lines(label, rows, best_setting(rows, 0, metric.direction), notation)
+            lines += _lines(label, rows, best_setting(rows, 0, metric.direction), notation, group.suite.file_suite)
         rows = mark_best(rows, columns)
         notes = [*spread_note(rows, "seeds"), *failures(tried), *survivors_note(rows)]
         if len(tried) < len(settings):
@@ -89,12 +90,18 @@ def _heading(grid: str, metric: TrainingColumn, seeds: Sequence[int]) -> tuple[s
     )
 
 
-def _lines(label: str, rows: Sequence[Row], best: BestSetting | None, notation: Notation) -> list[str]:
+def _lines(
+    label: str, rows: Sequence[Row], best: BestSetting | None, notation: Notation, suite: ResolvedSuite | None
+) -> list[str]:
     """The best setting as an entry of a suite's `optimizers`, below a comment that says how good it is."""
     if best is None:
         return [f"  # {label}: no setting completed all of its seeds"]
     row, differing = best.row, varying(rows)
-    defaults = REGISTRY[row.optimizer].defaults if row.optimizer in REGISTRY else {}
+    if row.optimizer in REGISTRY:
+        defaults = REGISTRY[row.optimizer].defaults
+    else:  # what the suite does not give is a default
+        given = next((o.hyperparameters for o in suite.optimizers if o.label == row.label), None) if suite else None
+        defaults = {k: v for k, v in row.hyperparameters.items() if given is not None and k not in given}
     entry = {} if label == row.optimizer else {"name": row.optimizer}
     entry |= {
         name: value

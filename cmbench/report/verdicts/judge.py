@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from cmbench.experiments.result import Result
 from cmbench.experiments.suite import load_suite
@@ -16,9 +16,9 @@ from cmbench.report.paper.claims import CLAIMS, Claim
 from cmbench.report.results import out_option
 from cmbench.report.verdicts.evidence import Evidence, RowEvidence, Values, evidence_for
 from cmbench.report.verdicts.printed import AsPrinted, as_printed
-from cmbench.report.verdicts.rule import Asserted, decide
+from cmbench.report.verdicts.rule import Asserted, Settled, decide, decide_difference
 
-Name = Literal["reproduced", "contradicted", "inconclusive", "incomplete", "not run"]
+Name = Literal[Settled, "incomplete", "not run"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Verdict:
     @property
     def was_run(self) -> bool:
         """Whether there was enough to judge it by."""
-        return self.verdict in ("reproduced", "contradicted", "inconclusive")
+        return self.verdict in get_args(Settled)
 
     @property
     def deciding(self) -> Pair | None:
@@ -75,11 +75,20 @@ class Verdict:
 
 
 def judge(results: Sequence[Result], claims: Iterable[Claim] = CLAIMS, out: Path | str = "results") -> list[Verdict]:
-    """A verdict on each of `claims`, with Holm's correction over those of them that were run.
+    """A verdict on each of `claims`, with Holm's correction over those of them that were run: over the paper's, and by
+    itself over each topic of our own.
 
     The commands for what was not run write into the folder `out`.
     """
     verdicts = [_verdict(claim, results, out) for claim in claims]
+    families: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        families.setdefault(verdict.claim.place.topic, []).append(verdict)
+    corrected = {v.claim.id: v for family in families.values() for v in _corrected(family)}
+    return [corrected[verdict.claim.id] for verdict in verdicts]
+
+
+def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     run = sum(v.was_run for v in verdicts)
     verdicts = [replace(v, family=run) for v in verdicts]
     adjusted = iter(holm(v.p for v in verdicts if v.was_run and v.p is not None))
@@ -101,7 +110,10 @@ def _verdict(claim: Claim, results: Sequence[Result], out: Path | str) -> Verdic
     found = replace(blank, pairs=tuple(pairs), n=n)
     if evidence.missing or not pairs:
         return replace(found, verdict="incomplete", missing=evidence.missing)
-    decision = decide([pair.asserted for pair in pairs])
+    if claim.relation == "differs":
+        decision = decide_difference(pairs[0].asserted)
+    else:
+        decision = decide([pair.asserted for pair in pairs])
     needed = FEWEST if n < FEWEST else decision.needed
     return replace(found, verdict=decision.verdict, p=decision.p, needed=needed)
 
@@ -122,7 +134,7 @@ def _pairs(claim: Claim, evidence: Evidence) -> list[Pair]:
 
 def _asserted(claim: Claim, ours: Values, theirs: Values, common: Sequence[int]) -> Asserted:
     comparison = compare([ours[i] for i in common], [theirs[i] for i in common])
-    if claim.relation == "equal":
+    if claim.relation in ("equal", "differs"):
         margin = claim.margin or 0.0
         if claim.relative_margin is not None:
             margin = claim.relative_margin * abs(math.fsum(theirs[i] for i in common) / len(common))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cmbench.report.comparison import FEWEST, LEVEL, MOST, POWER, Comparison
 
-Settled = Literal["reproduced", "contradicted", "inconclusive"]
+Settled = Literal["reproduced", "contradicted", "different", "alike", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,22 @@ def decide(asserted: Sequence[Asserted]) -> Decision:
     if against * len(asserted) <= LEVEL:
         return Decision("contradicted", p)
     return Decision("inconclusive", p, _needed(asserted))
+
+
+def decide_difference(asked: Asserted) -> Decision:
+    """Whether there is a difference, of which nobody has said a direction; `asked` has direction 0.
+
+    Different: its two-sided p ≤ .05. Alike: it is not, and two one-sided tests place it inside the margin at the same
+    level, or no pair differs at all. Else inconclusive: the likelier of the two answers says how many pairs it takes.
+    """
+    found, p_alike = asked.comparison, asked.p_for
+    if found.p is not None and found.p <= LEVEL:
+        return Decision("different", found.p)
+    nowhere = found.n >= FEWEST and found.effect == found.deviation == 0
+    if nowhere or (p_alike is not None and p_alike <= LEVEL):
+        return Decision("alike", found.p)
+    needed = [n for n in (asked.needed(LEVEL), found.needed()) if n is not None]
+    return Decision("inconclusive", found.p, min(needed, default=None))
 
 
 def _needed(asserted: Sequence[Asserted]) -> int | None:

@@ -34,7 +34,7 @@ def chosen(
         for number in numbers:
             if str(number) not in known:
                 raise _no_claim(f"--{kind} {number}", "", known)
-            ids |= {v.claim.id for v in verdicts if tuple(v.claim.place) == (kind, number)}
+            ids |= {v.claim.id for v in verdicts if (v.claim.place.kind, v.claim.place.number) == (kind, number)}
     return [v for v in verdicts if v.claim.id in ids]
 
 

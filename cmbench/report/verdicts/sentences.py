@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 from cmbench.report.comparison import FEWEST, LEVEL, Comparison
 from cmbench.report.paper.claims import CLAIMS, Claim
 from cmbench.report.runs.groups import Group
 from cmbench.report.table import Table
-from cmbench.report.verdicts.judge import Pair, Verdict, judge
+from cmbench.report.verdicts.judge import Name, Pair, Verdict, judge
 
 
 def with_verdicts(table: Table, group: Group) -> Table:
-    """`table` with a sentence below it for each claim of the paper that its runs say something about."""
+    """`table` with a sentence below it for each claim or question that its runs say something about."""
     results = [run.result for run in group.runs if run.result]
     surface = group.settings.get("surface")
     claims = [
         claim for claim in CLAIMS if claim.suite == group.suite.name and claim.surface in (None, surface)
     ]  # fmt: skip
-    if not claims or not results or not group.suite.paper:
+    if not group.suite.paper:
+        claims = [claim for claim in claims if claim.place.is_ours]
+    if not claims or not results:
         return table
     sentences = [sentence(verdict) for verdict in judge(results, claims) if verdict.verdict != "not run"]
     return replace(table, footnotes=(*table.footnotes, *sentences))
@@ -28,7 +31,8 @@ def with_verdicts(table: Table, group: Group) -> Table:
 def sentence(verdict: Verdict) -> str:
     """`paper, Table 1, levy: Adam+CM ends at the lowest loss: reproduced (p < 0.001, 400 starts)`, or why not."""
     word = verdict.verdict.upper() if verdict.verdict == "contradicted" else verdict.verdict
-    return f"paper, {place_text(verdict.claim)}: {verdict.claim.text}: {word} ({', '.join(_details(verdict))})"
+    place = place_text(verdict.claim) if verdict.claim.place.is_ours else f"paper, {place_text(verdict.claim)}"
+    return f"{place}: {verdict.claim.text}: {word} ({', '.join(_details(verdict))})"
 
 
 def place_text(claim: Claim) -> str:
@@ -88,15 +92,22 @@ def signed(value: float) -> str:
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> str:
     """`12 reproduced (10 of them also after Holm's correction over all 20 that were run), 3 contradicted, …`."""
+    ours = [v for v in verdicts if v.claim.place.is_ours and v.was_run]
+    rest = [v for v in verdicts if v not in ours]
+    lines = [", ".join(_counts(group)) for group in (rest, ours) if group]
+    return "; our questions: ".join(lines) if rest or not ours else f"our questions: {lines[0]}"
+
+
+def _counts(verdicts: Sequence[Verdict]) -> list[str]:
     parts = []
-    run = max((v.family for v in verdicts), default=0)
-    for name in ("reproduced", "contradicted", "inconclusive", "incomplete", "not run"):
+    run = max(v.family for v in verdicts)
+    for name in get_args(Name):
         own = [v for v in verdicts if v.verdict == name]
         if not own:
             continue
         text = f"{len(own)} {name}"
-        if name == "reproduced" and run > 1:
+        if name in ("reproduced", "different") and run > 1:
             survive = sum(v.p_holm is None or v.p_holm <= LEVEL for v in own)
             text += f" ({survive} of them also after Holm's correction over the {run} that were run)"
         parts.append(text)
-    return ", ".join(parts)
+    return parts

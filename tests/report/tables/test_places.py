@@ -106,6 +106,11 @@ def test_a_place_that_the_paper_lacks_is_refused(kind, number, message):
 def test_a_place_stands_for_all_of_its_suites():
     assert named("table2") == ["cifar10", "cifar100", "imagenet", "ptb"]
     assert named("figure7") == ["escape_1d", "figure7_right"]
+    assert named("priorities", "train") == ["priorities_digits", "priorities_pydoc"]
+    assert named("priorities", "toy") == ["priorities_levy"]
+    assert len(named("priorities")) == 4
+    assert named("digits") == ["digits"]
+    assert named("digit") == ["digit"]
     assert named("figure7_right") == ["figure7_right"]
     assert named("digits") == ["digits"]
     assert "table14" in suites_of("figure20")

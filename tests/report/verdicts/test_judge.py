@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -270,6 +272,8 @@ def test_claims_stand_on_suites_rows_and_places_that_exist():
     for claim in CLAIMS:
         suite = load_suite(claim.suite)
         specs = plan_of(suite, [])
+        if claim.place.is_ours:
+            assert suite.settings.paper is None
         assert claim.across_suites <= (set(suites_of(claim.place.name)) > {claim.suite})
         surfaces = {getattr(spec.settings, "surface", None) for spec in specs}
         assert claim.surface is None or claim.surface in surfaces
@@ -279,3 +283,41 @@ def test_claims_stand_on_suites_rows_and_places_that_exist():
             optimizers = load_suite(of.suite or claim.suite).optimizers
             assert any(of.means(o.name, o.hyperparameters) for o in optimizers), (claim.id, of)
         assert (claim.margin is None and claim.relative_margin is None) == (claim.relation in ("lower", "higher"))
+
+
+PRIORITIES = {"adam_cm gradient": 97.0, "adam_cm momentum": 97.0, "adam_cm fifo": 97.2, "adam_cm random": 95.0}
+
+
+def test_a_question_of_our_own_is_answered_by_the_same_rule_and_corrected_by_itself():
+    questions = trainings("priorities_digits", PRIORITIES, seeds=10)
+    papers = trainings("cifar10", CIFAR)
+    found = {v.claim.id: v for v in judge(questions + papers)}
+    assert found["priorities/digits-momentum"].verdict == "alike"
+    assert found["priorities/digits-random"].verdict == "different"
+    assert found["priorities/digits-random"].deciding.comparison.effect == pytest.approx(2, abs=0.1)
+    assert found["priorities/digits-single"].verdict == "incomplete"
+    assert found["priorities/levy-random"].verdict == "not run"
+    assert found["priorities/levy-random"].command == "cmbench toy --suite priorities_levy"
+    ours = [v for v in found.values() if v.claim.place.is_ours and v.was_run]
+    assert {v.family for v in ours} == {3}
+    smallest = min(ours, key=lambda v: v.p)
+    assert smallest.p_holm == pytest.approx(3 * smallest.p)
+    alone = {v.claim.id: v for v in judge(papers)}
+    assert {i: v.p_holm for i, v in alone.items()} == {
+        i: v.p_holm for i, v in found.items() if not v.claim.place.is_ours
+    } | {i: None for i, v in found.items() if v.claim.place.is_ours}
+
+
+def test_questions_are_told_from_the_papers_claims(tmp_path):
+    results = trainings("priorities_digits", PRIORITIES, seeds=10)
+    (table,) = report.tables(results, suites=[load_suite("priorities_digits")])
+    notes = [note for note in table.footnotes if "priorities" in note]
+    assert len(notes) == 4
+    assert all(note.startswith("our question: priorities: on digits, has Adam+CM") for note in notes)
+    verdicts = report.judge(results, [claim for claim in CLAIMS if claim.suite == "priorities_digits"])
+    text = " ".join(report.render_claims(verdicts).split())
+    assert "as printed" not in text
+    counts = text.partition("our questions: ")[2]
+    assert re.fullmatch(
+        r"\d different \(\d of them also after Holm's correction over the 3 that were run\), 1 alike", counts
+    )

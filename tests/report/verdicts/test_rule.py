@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmbench.report.comparison import compare
-from cmbench.report.verdicts.rule import Asserted, decide
+from cmbench.report.verdicts.rule import Asserted, decide, decide_difference
 
 SPREAD = (-1.2, -0.6, 0.0, 0.5, 1.3)
 
@@ -70,3 +70,24 @@ def test_as_many_pairs_as_are_needed_show_an_equivalence():
         for _ in range(400)
     ]
     assert 0.72 < shown.count("reproduced") / 400 < 0.88
+
+
+@pytest.mark.parametrize(("comparison", "margin", "verdict"), [
+    (SURE, 0.1, "different"), (SURE, 100.0, "different"), (differing_by(-3.0), 0.1, "different"),
+    (WEAK, 0.5, "inconclusive"), (NONE, 0.5, "inconclusive"), (NONE, 3.0, "alike"), (WEAK, 4.0, "alike"),
+    (compare([1.0] * 5, [1.0] * 5), 0.1, "alike"), (compare([1.0] * 5, [0.0] * 5), 0.1, "inconclusive"),
+    (compare([1.0, 1.1], [1.0, 1.1]), 0.1, "inconclusive"),
+])  # fmt: skip
+def test_a_question_without_a_direction_has_three_answers(comparison, margin, verdict):
+    found = decide_difference(Asserted(comparison, 0, margin))
+    assert (found.verdict, found.p) == (verdict, comparison.p)
+
+
+def test_as_many_pairs_as_are_needed_answer_a_question():
+    open_ = Asserted(differing_by(0.3), 0, 0.8)
+    found = decide_difference(open_)
+    assert found.verdict == "inconclusive"
+    repeat = -(-found.needed // len(SPREAD))
+    for more in (repeat, 4 * repeat):
+        many = differing_by(0.3, repeat=more)
+        assert decide_difference(Asserted(many, 0, 0.8)).verdict in ("alike", "different")

@@ -1,4 +1,4 @@
-"""What a claim of the paper is made of: who should be better than whom, in what, and on which suite that is tried."""
+"""What a claim is made of: who should be better than whom, in what, and on which suite that is tried."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from typing import Any, Literal, NamedTuple
 
 
 class Place(NamedTuple):
-    """A table or figure of the paper."""
+    """A table or figure of the paper, or a question of our own: `Place("question", 0, "priorities")`."""
 
-    kind: Literal["table", "figure"]
+    kind: Literal["table", "figure", "question"]
     number: int
+    topic: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the paper says nothing about it."""
+        return self.kind == "question"
 
     @property
     def text(self) -> str:
-        """`Table 2`."""
-        return f"{self.kind.capitalize()} {self.number}"
+        """`Table 2`, or `our question: priorities`."""
+        return f"our question: {self.topic}" if self.is_ours else f"{self.kind.capitalize()} {self.number}"
 
     @property
     def name(self) -> str:
-        """`table2`, as suites and claims are named by their place."""
-        return f"{self.kind}{self.number}"
+        """`table2`, as suites and claims are named by their place; `priorities`."""
+        return self.topic or f"{self.kind}{self.number}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Of:
 
 
 Order = tuple[tuple[Of, ...], ...]
-Relation = Literal["lower", "higher", "equal", "below"]
+Relation = Literal["lower", "higher", "equal", "below", "differs"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class Claim:
     the last or the mean value of a curve; where `coefficients` are given, for each of these, or `pooled`: by the mean
     over them. `relation` is the direction that is better; `equal` means that the difference is smaller than `margin`,
     or than `relative_margin` times the mean of the second; `below` that every value of the only group is smaller than
-    `margin`, which takes no statistics. `matched` names a hyperparameter: only rows with the same value of it are
+    `margin`, which takes no statistics; `differs` asks whether the first differs from the second, in either direction,
+    or is within these margins of it. `matched` names a hyperparameter: only rows with the same value of it are
     compared. `column` is that of the paper's table, `surface` one of the suite's surfaces. `printed_in` is the table
     whose numbers the claim of a figure is about.
     """
