@@ -92,15 +92,17 @@ def signed(value: float) -> str:
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> str:
     """`12 reproduced (10 of them also after Holm's correction over all 20 that were run), 3 contradicted, …`."""
-    ours = [v for v in verdicts if v.claim.place.is_ours and v.was_run]
-    rest = [v for v in verdicts if v not in ours]
-    lines = [", ".join(_counts(group)) for group in (rest, ours) if group]
-    return "; our questions: ".join(lines) if rest or not ours else f"our questions: {lines[0]}"
+    claims = [v for v in verdicts if not v.claim.place.is_ours]
+    ours = [v for v in verdicts if v.claim.place.is_ours]
+    parts = [", ".join(_counts(claims))] if claims else []
+    if any(v.was_run for v in ours) or not claims:
+        parts.append(f"our questions: {', '.join(_counts(ours))}")
+    return "; ".join(parts)
 
 
 def _counts(verdicts: Sequence[Verdict]) -> list[str]:
     parts = []
-    run = max(v.family for v in verdicts)
+    run = max((v.family for v in verdicts), default=0)
     for name in get_args(Name):
         own = [v for v in verdicts if v.verdict == name]
         if not own:
