@@ -182,7 +182,9 @@ def test_what_cannot_be_read_or_built_is_refused(options, message, tmp_path):
 
 
 def test_a_run_learns_and_goes_on_from_one_epoch_to_the_next(tmp_path):
-    suite = load_suite("gpt", kind="train", opts=["adam_cm"], sets=["max_steps=40", "batch_size=16", "epochs=1"])
+    suite = load_suite(
+        "gpt", kind="train", opts=["adam_cm"], sets=["max_steps=40", "batch_size=16", "epochs=1", "lr=1e-3"]
+    )
     workload = loaded(**SMALL)
     spec = plan_training(suite, workload.identity(), [0])[0]
     measured = train(spec, workload, CPU, lambda suffix: tmp_path / f"run{suffix}")
