@@ -15,7 +15,7 @@ from collections import defaultdict
 from cmbench import run_suite
 from cmbench.experiments.suite import load_suite
 
-RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+RATES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03)
 SEED = 1000
 
 
