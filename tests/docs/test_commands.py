@@ -36,6 +36,9 @@ _FOUR = "--set epochs=4 --set schedule=constant"
 _FEW = "--starts 5 --steps 50"
 _ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
 REDUCED = {
+    "cmbench train --suite digits_peers": f"{_SHORT} --seeds 1",
+    "cmbench toy --suite levy_peers": "--starts 2 --steps 20",
+    "cmbench escape-ratio --suite escape_peers": "--starts 2 --steps 10",
     "cmbench train --suite digits": f"{_SHORT} --seeds 2",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
@@ -83,10 +86,10 @@ EXITS = {
 """Commands whose exit code is not 0, as their page says."""
 
 LONG = {
-    *(f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers")),
+    *(f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers", "own", "extend")),
     *(
         f"docs/commands/{name}.md"
-        for name in ("train", "doctor", "toy", "escape-ratio", "convergence", "report", "compare")
+        for name in ("train", "new", "doctor", "toy", "escape-ratio", "convergence", "report", "compare")
     ),
     "docs/commands/sharpness.md",
 }
