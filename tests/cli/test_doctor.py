@@ -9,7 +9,7 @@ import pytest
 def test_it_says_what_this_machine_offers(cmbench):
     out = cmbench("doctor").stdout
     assert "torch 2." in out
-    assert "here: digits" in out
+    assert "here: wine, digits" in out
     found = json.loads(cmbench("doctor", "--json").stdout)
     assert found["data"]["digits"] is True
     assert found["resume"] is None

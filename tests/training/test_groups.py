@@ -8,7 +8,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer, list_optimizers
-from cmbench.training.groups import parameter_groups
+from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.interrupt import Interrupt
 from cmbench.training.learner import Learner
 from cmbench.training.processes import ALONE
@@ -44,7 +44,7 @@ def grouped(model, *sets, **hyperparameters):
     found = parameter_groups(model, spec_for("adam", *sets).settings, {"lr": 0.1} | hyperparameters)
     names = {parameter: name for name, parameter in model.named_parameters()}
     return {
-        tuple(names[parameter] for parameter in group["params"]): (group["lr"], group.get("weight_decay"))
+        tuple(names[parameter] for parameter in group["params"]): (0.1 * group.get(FACTOR, 1.0), group.get("weight_decay"))
         for group in found
     }
 
@@ -69,7 +69,8 @@ def test_factors_of_several_patterns_are_multiplied():
 
 def test_without_a_setting_the_parameters_are_in_their_own_order():
     model = Tied()
-    found = parameter_groups(model, spec_for("adam").settings, {"lr": 0.1})
+    (group,) = parameter_groups(model, spec_for("adam").settings, {"lr": 0.1})
+    found = group["params"]
     assert all(a is b for a, b in zip(found, model.parameters(), strict=True))
 
 
@@ -102,7 +103,7 @@ def test_a_run_with_groups_is_torchs_adamw_with_these_groups(digits, tmp_path):
             for group, factor in zip(optimizer.param_groups, factors.values(), strict=True):
                 group["lr"] = 1e-3 * factor * ((step + 1) / 5 if step < 4 else 1 - (step - 4) / 26)
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(digits.train_images[chosen]), digits.train_labels[chosen]).backward()
+            nn.functional.cross_entropy(model(digits.train_inputs[chosen]), digits.train_targets[chosen]).backward()
             optimizer.step()
             step += 1
     ends = torch.load(tmp_path / "run.pt", weights_only=True)["model"]
@@ -139,7 +140,7 @@ def test_groups_are_the_same_to_every_implementation(options, digits):
         for chosen in range(8):
             rows = slice(32 * chosen, 32 * chosen + 32)
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(digits.train_images[rows]), digits.train_labels[rows]).backward()
+            nn.functional.cross_entropy(model(digits.train_inputs[rows]), digits.train_targets[rows]).backward()
             optimizer.step()
         optimizer.state_dict()
         ends.append([parameter.detach() for parameter in model.parameters()])

@@ -109,7 +109,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_schedule(schedule, rates, digit
     ("schedule", "words"),
     [
         ("'nowhere:Rate'", "'nowhere:Rate' cannot be imported: ModuleNotFoundError"),
-        ("'torch.optim.lr_scheduler:Nothing'", "has no attribute 'Nothing'"),
+        ("'torch.optim.lr_scheduler:Nothing'", "has no 'Nothing'"),
         ("'torch.optim:Adam'", "accepted: a subclass of LRScheduler"),
         ("'torch.optim.lr_scheduler:ReduceLROnPlateau'", "stepped without a metric"),
         ("{name: 'torch.optim.lr_scheduler:OneCycleLR', maxlr: 1}", "unknown argument 'maxlr': accepted: max_lr"),
