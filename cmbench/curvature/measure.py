@@ -16,11 +16,11 @@ from cmbench.experiments.execute import Listener, Measurement, Outcome, execute,
 from cmbench.experiments.files import WEIGHTS
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result
+from cmbench.experiments.seeding import TASKS, generator
 from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.text import canonical
 from cmbench.training import checkpoint
-from cmbench.training.seeding import TASKS, generator
 from cmbench.workloads.base import Batch, Task, Workload
 from cmbench.workloads.registry import get_workload
 

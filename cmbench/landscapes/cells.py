@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,12 +15,14 @@ from cmbench.experiments.execute import Listener, Measurement, Outcome, execute,
 from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import RunSpec, plan_landscapes
 from cmbench.experiments.result import ONE_BY_ONE, OptimizerReference
+from cmbench.experiments.seeding import derived_seed
 from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeSuite
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
-from cmbench.landscapes.lanes import Lanes, are_independent, few_threads, joined, run_lanes, start_points
+from cmbench.landscapes.lanes import Lanes, few_threads, is_as_alone, joined, run_lanes, start_points
 from cmbench.landscapes.measure import at_global_minimum, is_watched, measure, objective
 from cmbench.landscapes.surfaces import PARAMETERS, Surface, get_surface
+from cmbench.optim.registry import REGISTRY
 from cmbench.plugins.resolve import guarded
 
 
@@ -148,19 +150,48 @@ def run_cells(specs: Sequence[RunSpec[LandscapeSettings]], device: str = "cpu") 
     settings, optimizer = first.settings, first.chosen_optimizer
     surface = get_surface(settings.surface)
     starts = cell_starts(settings, first.seed)
+    coefficients = [spec.settings.sharpness for spec in specs]
     run = partial(_run, surface, settings, optimizer, device)
-    # What is seen of one coefficient is a property of the optimizer.
-    one = objective(surface, settings, [settings.sharpness], 1, device)
-    with few_threads(starts.numel()):
-        together = are_independent(one, starts.to(device), optimizer.name, optimizer.hyperparameters)
-    if together:
-        parts = _split(run(starts, [spec.settings.sharpness for spec in specs]), len(specs))
+    if optimizer.name in REGISTRY:
+        together: Lanes | None = run(starts, coefficients, first.seed)
     else:
-        rows = torch.split(starts, 1)
-        parts = [joined([run(row, [spec.settings.sharpness]) for row in rows]) for spec in specs]
+        together = _independent(run, starts, coefficients, first.seed)
+    if together:
+        parts = _split(together, len(specs))
+    else:
+        noise = [derived_seed(first.seed, "noise", start) for start in range(len(starts))]
+        rows = list(zip(torch.split(starts, 1), noise, strict=True))
+        parts = [joined([run(row, [sharpness], seed) for row, seed in rows]) for sharpness in coefficients]
     with few_threads(sum(part.position.numel() for part in parts)):
         measured = [measure(spec, surface, part) for spec, part in zip(specs, parts, strict=True)]
     return measured if together else [replace(m, environment={"starts": ONE_BY_ONE}) for m in measured]
+
+
+_WITNESSES = 3
+
+
+def _independent(
+    run: Callable[[Tensor, Sequence[float | None], int], Lanes],
+    starts: Tensor,
+    coefficients: Sequence[float | None],
+    seed: int,
+) -> Lanes | None:
+    """The lanes from all `starts` and `coefficients` together, or None where they are not what each is alone.
+
+    A few of them, the first and the last among them, are run alone as well, to the end: an optimizer may look at the
+    whole of a tensor now and then only.
+    """
+    try:
+        together = run(starts, coefficients, seed)
+        count = len(together.position)
+        for lane in dict.fromkeys(torch.linspace(0, count - 1, min(count, _WITNESSES)).long().tolist()):
+            which, start = divmod(lane, len(starts))
+            alone = run(starts[[start]], [coefficients[which]], seed) if count > 1 else together
+            if not is_as_alone(together, lane, alone):
+                return None
+    except Exception:  # whatever somebody's optimizer raises; a start of its own will tell
+        return None
+    return together
 
 
 def _run(
@@ -170,9 +201,11 @@ def _run(
     device: str,
     starts: Tensor,
     coefficients: Sequence[float | None],
+    seed: int,
 ) -> Lanes:
-    """The lanes from `starts` once for each of the coefficients."""
+    """The lanes from `starts` once for each of the coefficients; `seed` is for an optimizer that draws numbers."""
     every = objective(surface, settings, coefficients, len(starts), device)
+    torch.manual_seed(seed)
     return run_lanes(
         every,
         starts.repeat(len(coefficients), 1),

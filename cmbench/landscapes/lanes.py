@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 from cmbench.experiments.outside import build
 from cmbench.experiments.schedule import Schedule
 from cmbench.landscapes.trace import Trace, observe
-from cmbench.optim.outside import accepts_closure
 from cmbench.optim.registry import REGISTRY, get_info
-from cmbench.optim.wrapper import state_tensors, switch
+from cmbench.optim.stepper import Stepper
+from cmbench.optim.wrapper import state_tensors
 
 RECORDS = 250
 _CHUNK_BYTES = 1 << 24
@@ -97,30 +97,28 @@ def run_lanes(
     schedule = schedule or Schedule()
     run = _Run(function, starts.to(device), steps, records, is_there, bool(hyperparameters.get("create_graph")))
     method = _over_lanes(optimizer, hyperparameters, run.x)
-    hand_over = optimizer in REGISTRY or accepts_closure(method)
+    stepper = Stepper(method, [run.x], outside=optimizer not in REGISTRY)
     rates = [group.get("lr") for group in method.param_groups]
-    traces = []
+    traces, factor = [], 1.0
     began = time.perf_counter()
     with few_threads(starts.numel()):
         for step in range(steps):
-            for group, rate in zip(method.param_groups, rates, strict=True):
-                if rate is not None:
-                    group["lr"] = rate * schedule.factor(step, steps)
+            if (now := schedule.factor(step, steps)) != factor:
+                factor = now
+                for group, rate in zip(method.param_groups, rates, strict=True):
+                    if rate is not None:
+                        group["lr"] = rate * factor
             before = observe(method, run.x) if step + 1 in trace else None
             run.begin_step(step)
-            if hand_over:
-                method.step(run.closure)
-            else:
-                run.closure()
-                method.step()
+            stepper.step(run.closure)
             if before is not None:
                 traces.append(before.after(step + 1, method, run.x))
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - began
-    switch(method, "eval")
-    state = sum(value.numel() * value.element_size() for value in state_tensors(method))
-    return run.finish(traces, seconds, state)
+    with stepper.evaluating():
+        state = sum(value.numel() * value.element_size() for value in state_tensors(method))
+        return run.finish(traces, seconds, stepper.evaluations, state)
 
 
 def _over_lanes(optimizer: str, hyperparameters: Mapping[str, Any], x: Tensor) -> Optimizer:
@@ -128,30 +126,12 @@ def _over_lanes(optimizer: str, hyperparameters: Mapping[str, Any], x: Tensor) -
     values = dict(hyperparameters)
     if "scope" in (get_info(optimizer).defaults if optimizer in REGISTRY else values):
         values["scope"] = "lane"
-    method = build(optimizer, values, [{"params": [x], "names": ["x"]}], optimizer)
-    switch(method, "train")
-    return method
+    return build(optimizer, values, [{"params": [x], "names": ["x"]}], optimizer)
 
 
-def are_independent(
-    function: Callable[[Tensor], Tensor], starts: Tensor, optimizer: str, hyperparameters: Mapping[str, Any]
-) -> bool:
-    """Whether lanes of an optimizer do together what each does alone, for the first of `starts`; registered ones do.
-
-    Others are tried: two lanes together against each alone, for as many steps as an optimizer may take to do what it
-    does now and then. `function` takes a row, too.
-    """
-    if optimizer in REGISTRY:
-        return True
-
-    def ends(rows: Tensor) -> Tensor:
-        return run_lanes(function, rows, optimizer, dict(hyperparameters), _TRIAL).position
-
-    try:
-        together, alone = ends(starts[:2]), torch.cat([ends(row) for row in torch.split(starts[:2], 1)])
-    except Exception:  # what it is, a run of its own will tell
-        return False
-    return torch.allclose(together, alone, rtol=1e-9, atol=1e-12, equal_nan=True)
+def is_as_alone(together: Lanes, lane: int, alone: Lanes) -> bool:
+    """Whether a lane went the way, at every recorded step, that it went as the only one."""
+    return torch.allclose(together.positions[:, [lane]], alone.positions, rtol=1e-6, atol=1e-9, equal_nan=True)
 
 
 def joined(lanes: Sequence[Lanes]) -> Lanes:
@@ -169,7 +149,6 @@ def joined(lanes: Sequence[Lanes]) -> Lanes:
 
 
 _PER_LANE = ("position", "loss", "loss_best", "path_length", "was_there", "diverged_step")
-_TRIAL = 25
 
 
 class _Run:
@@ -193,7 +172,6 @@ class _Run:
         self.path = starts.new_empty((self.chunk + 1, lanes, dim))
         self.loss = starts.new_empty((self.chunk + 1, lanes))
         self.filled = 0
-        self.evaluations = 0
         self.offset = 0  # the number of steps before the first row of the chunk
         self.first_call = True
         self.best = starts.new_full((lanes,), torch.inf)
@@ -212,14 +190,12 @@ class _Run:
         self.path[self.filled] = self.x.detach()
         self.first_call = True
 
-    def closure(self) -> Any:
+    def closure(self) -> Tensor:
         """torch's convention: the loss, (). A probe calls it twice per step: first at the position of the lane."""
         self.x.grad = None
-        self.evaluations += 1
-        with torch.enable_grad():
-            losses = self.function(self.x)
-            total = losses.sum()
-            torch.autograd.backward(total, create_graph=self.create_graph)
+        losses = self.function(self.x)
+        total = losses.sum()
+        torch.autograd.backward(total, create_graph=self.create_graph)
         if self.first_call:
             self.loss[self.filled] = losses.detach()
             self.filled += 1
@@ -242,7 +218,7 @@ class _Run:
         self.kept.append((path[inside].cpu(), loss[inside].cpu()))
 
     @torch.no_grad()
-    def finish(self, traces: list[Trace], seconds: float, state_bytes: int) -> Lanes:
+    def finish(self, traces: list[Trace], seconds: float, evaluations: int, state_bytes: int) -> Lanes:
         self._digest(self.filled)
         self.offset, self.filled = self.offset + self.filled, 1
         self.path[0], self.loss[0] = self.x, self.function(self.x)
@@ -260,6 +236,6 @@ class _Run:
             losses=torch.cat([loss for _, loss in self.kept]),
             traces=traces,
             seconds=seconds,
-            evaluations=self.evaluations,
+            evaluations=evaluations,
             state_bytes=state_bytes,
         )

@@ -85,7 +85,12 @@ def switch(optimizer: Optimizer, mode: str) -> None:
 
 
 def state_tensors(optimizer: Optimizer) -> Iterator[Tensor]:
-    """Every tensor that the optimizer and what it wraps keep; one that several parameters share comes several times."""
-    for layer in layers(optimizer):
-        for state in layer.state.values():
-            yield from (value for value in state.values() if isinstance(value, Tensor))
+    """Every tensor that the optimizer and what it wraps keep, once."""
+    found = {
+        id(value): value
+        for layer in layers(optimizer)
+        for state in layer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    }
+    yield from found.values()

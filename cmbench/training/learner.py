@@ -12,17 +12,17 @@ from torch.nn.parallel import DistributedDataParallel
 from cmbench.errors import UserError
 from cmbench.experiments.outside import build, is_probed
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.seeding import derived_seed
 from cmbench.experiments.settings import TrainSettings
 from cmbench.optim.critical import CriticalOptimizer
 from cmbench.optim.memory_over import MemoryOver
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
+from cmbench.optim.stepper import Stepper
 from cmbench.optim.wrapper import layers
 from cmbench.training.average import Average
 from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.processes import Processes
-from cmbench.training.seeding import derived_seed
-from cmbench.training.stepper import Stepper
 from cmbench.workloads.base import Batch, Task, Workload
 from cmbench.workloads.metrics import Evaluation
 

@@ -72,5 +72,4 @@ def _peak_memory(device: torch.device) -> int:
 
 def _state_bytes(optimizer: Optimizer) -> int:
     """Bytes of all tensors in the optimizer's state, in this process; one that several parameters share counts once."""
-    tensors = {id(value): local(value) for value in state_tensors(optimizer)}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    return sum(local(value).numel() * value.element_size() for value in state_tensors(optimizer))

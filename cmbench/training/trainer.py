@@ -16,6 +16,7 @@ import torch
 from cmbench.experiments.execute import Measurement, Progress
 from cmbench.experiments.files import BEST, WEIGHTS
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.seeding import TASKS, generator
 from cmbench.experiments.settings import CheckpointSettings, TelemetrySettings, TrainSettings
 from cmbench.training.epoch_end import EpochEnd
 from cmbench.training.interrupt import Interrupt
@@ -27,7 +28,6 @@ from cmbench.training.processes import ALONE, Processes
 from cmbench.training.readout import Readout
 from cmbench.training.run_files import RunFiles
 from cmbench.training.schedules import rate_of
-from cmbench.training.seeding import TASKS, generator
 from cmbench.workloads.base import Workload
 
 

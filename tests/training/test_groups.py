@@ -6,13 +6,13 @@ from torch import nn
 
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
+from cmbench.experiments.seeding import derived_seed, generator
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer, list_optimizers
 from cmbench.training.groups import FACTOR, parameter_groups
 from cmbench.training.interrupt import Interrupt
 from cmbench.training.learner import Learner
 from cmbench.training.processes import ALONE
-from cmbench.training.seeding import derived_seed, generator
 from cmbench.training.trainer import train
 from cmbench.workloads.registry import get_workload
 
@@ -44,7 +44,10 @@ def grouped(model, *sets, **hyperparameters):
     found = parameter_groups(model, spec_for("adam", *sets).settings, {"lr": 0.1} | hyperparameters)
     names = {parameter: name for name, parameter in model.named_parameters()}
     return {
-        tuple(names[parameter] for parameter in group["params"]): (0.1 * group.get(FACTOR, 1.0), group.get("weight_decay"))
+        tuple(names[parameter] for parameter in group["params"]): (
+            0.1 * group.get(FACTOR, 1.0),
+            group.get("weight_decay"),
+        )
         for group in found
     }
 

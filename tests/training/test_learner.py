@@ -5,11 +5,11 @@ import torch
 
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
+from cmbench.experiments.seeding import derived_seed, generator
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer, list_optimizers
 from cmbench.training.learner import Learner
 from cmbench.training.processes import ALONE, Processes
-from cmbench.training.seeding import derived_seed, generator
 from cmbench.workloads.base import Batch
 from cmbench.workloads.registry import get_workload
 

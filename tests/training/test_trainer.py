@@ -7,12 +7,12 @@ import torch
 
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
+from cmbench.experiments.seeding import derived_seed, generator
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
 from cmbench.training import checkpoint
 from cmbench.training.interrupt import Interrupt
 from cmbench.training.observer import Gauge, Observer
-from cmbench.training.seeding import derived_seed, generator
 from cmbench.training.trainer import train
 from cmbench.workloads.registry import get_workload
 

@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms import functional as transforms
 
 from cmbench.errors import UserError
-from cmbench.training.seeding import generator
+from cmbench.experiments.seeding import generator
 from cmbench.workloads.augmentation import crop_and_flip
 from cmbench.workloads.base import Batch
 from cmbench.workloads.registry import WORKLOADS, get_workload

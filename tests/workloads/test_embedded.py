@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from cmbench.errors import UserError
-from cmbench.training.seeding import generator
+from cmbench.experiments.seeding import generator
 from cmbench.workloads.metrics import Shard
 from cmbench.workloads.registry import get_workload
 from cmbench.workloads.text import UNROLL

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
+from cmbench.experiments.seeding import generator
 from cmbench.experiments.suite import load_suite
-from cmbench.training.seeding import generator
 from cmbench.training.trainer import train
 from cmbench.workloads.gpt import UNSCORED, scored_windows
 from cmbench.workloads.metrics import Shard

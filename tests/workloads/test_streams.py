@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from cmbench.errors import UserError
-from cmbench.training.seeding import generator
+from cmbench.experiments.seeding import generator
 from cmbench.workloads.cifar import CIFAR10
 from cmbench.workloads.fashion_mnist import FashionMNIST
 from cmbench.workloads.mnist import MNIST

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from cmbench.experiments.plan import plan_training
+from cmbench.experiments.seeding import generator
 from cmbench.experiments.suite import load_suite
-from cmbench.training.seeding import generator
 from cmbench.workloads import cifar, fashion_mnist, ptb, pydoc
 from cmbench.workloads.base import digest
 from cmbench.workloads.digits import Digits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class Stepper:
         self._parameters, self._scaler, self._clip_norm = parameters, scaler, clip_norm
         self._shapes = [(p.shape, p.dtype) for p in parameters] if outside else None
         self._hands_closure = outside and scaler is None and accepts_closure(optimizer)
-        switch(optimizer, "train")
+        self._switch("train")
 
     def step(self, evaluate: Callable[[], Tensor]) -> Tensor:
         """One step; returns the loss before it. Raises `RuntimeError` for an optimizer that breaks its model."""
@@ -47,10 +48,8 @@ class Stepper:
             with torch.enable_grad():
                 return evaluate()
 
-        try:
+        with self._surviving("step"):
             loss = self._stepped(counted)
-        except SystemExit as end:
-            raise RuntimeError(f"{type(self.optimizer).__name__}.step ends the process: {end.code}") from None
         if self._scaler is not None:
             self._scaler.update()
         if self._shapes is not None and self._shapes != [(p.shape, p.dtype) for p in self._parameters]:
@@ -88,8 +87,20 @@ class Stepper:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """While it is open the parameters are those to be evaluated, of an optimizer that trains with others."""
-        switch(self.optimizer, "eval")
+        self._switch("eval")
         try:
             yield
         finally:
-            switch(self.optimizer, "train")
+            self._switch("train")
+
+    def _switch(self, mode: Literal["train", "eval"]) -> None:
+        with self._surviving(mode):
+            switch(self.optimizer, mode)
+
+    @contextmanager
+    def _surviving(self, method: str) -> Iterator[None]:
+        """An optimizer that ends the process ends its run only."""
+        try:
+            yield
+        except SystemExit as end:
+            raise RuntimeError(f"{type(self.optimizer).__name__}.{method} ends the process: {end.code}") from None
