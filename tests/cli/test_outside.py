@@ -1,6 +1,7 @@
 """Optimizers, workloads and surfaces of a user's own through the real command, in a folder that holds nothing else."""
 
 import json
+import re
 
 import pytest
 
@@ -138,8 +139,14 @@ def test_a_changed_file_is_another_optimizer(own):
     own("train", "--suite", "digits", *options(f"{own.folder}/mine.py:Mine"), "--seeds", "1", *SHORT)
     assert len({r["id"] for r in own.results()}) == 1
     (own.folder / "mine.py").write_text(OPTIMIZER.replace("sign()", "tanh()"))
-    own(*line)
+    done = own(*line)
     assert len({r["id"] for r in own.results()}) == 2
+    first, second = dict.fromkeys(r["optimizer"]["source"][:8] for r in own.results())
+    report = own("report", code=0).stdout
+    assert f"Mine (code {first})" in report
+    assert f"Mine (code {second})" in report
+    assert "missing" not in report
+    assert len(re.findall("^ Mine  ", done.stdout, re.MULTILINE)) == 2  # in each of two tables the one that was run
 
 
 def test_a_broken_optimizer_fails_its_run_and_leaves_the_others_alone(own):

@@ -127,12 +127,13 @@ def read_side(place: Path, suites: Sequence[str] = ()) -> Side:
 
 
 def _groups(results: Iterable[Result]) -> list[Group]:
-    """The runs by suite, optimizer, cell, and settings; of several settings in one folder those of the newest run."""
+    """The runs by suite, optimizer, cell, and settings; of several settings or codes those of the newest run."""
     by_key: dict[tuple[Any, ...], dict[str, list[Result]]] = {}
     for result in results:
         place = (result.suite.name, result.kind, result.label, _cell(result))
         settings = {k: v for k, v in result.settings.items() if k != "of"}
-        same = canonical([settings, result.optimizer and result.optimizer.hyperparameters])
+        who = [result.optimizer.hyperparameters, result.optimizer.source] if result.optimizer else None
+        same = canonical([settings, who])
         by_key.setdefault(place, {}).setdefault(same, []).append(result)
     groups = []
     for (suite, kind, label, cell), variants in by_key.items():

@@ -16,7 +16,7 @@ from cmbench.report.runs.run import Run, label_of
 
 @dataclass(frozen=True)
 class OptimizerRuns:
-    """The runs of one optimizer with one set of hyperparameters, under the title of their row."""
+    """The runs of one optimizer with one set of hyperparameters and one code, under the title of their row."""
 
     title: str
     optimizer: OptimizerReference
@@ -28,7 +28,8 @@ def runs_by_optimizer(group: Group) -> list[OptimizerRuns]:
     rows: dict[str, list[tuple[OptimizerReference, Run]]] = {}
     for run in group.runs:
         if run.optimizer:
-            key = canonical([run.optimizer.label, run.optimizer.name, run.optimizer.hyperparameters])
+            one = run.optimizer
+            key = canonical([one.label, one.name, one.hyperparameters, one.source])
             rows.setdefault(key, []).append((run.optimizer, run))
     labels = _ordered_labels(group)
     optimizers = {key: members[0][0] for key, members in rows.items()}
@@ -72,4 +73,11 @@ def _title(optimizer: OptimizerReference, variants: Sequence[OptimizerReference]
         others = [{"name": v.name, **v.hyperparameters} for v in variants]
         varying = [k for k, v in mine.items() if any(canonical(o.get(k)) != canonical(v) for o in others)]
         title = " ".join([title, *(f"{k}={value_text(mine[k])}" for k in varying if k != "name")])
+        if any(v.source != optimizer.source for v in variants):
+            title += f" ({_short(optimizer.source)})"
     return title
+
+
+def _short(source: str | None) -> str:
+    """`torch 2.9.0, code 1f2e3d4c`: what stands for an optimizer's code, its hashes as far as a person reads them."""
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"code \1", source or "registered")

@@ -109,8 +109,9 @@ def plan_of(suite: ResolvedSuite, results: Sequence[Result]) -> list[RunSpec]:
 
 
 def _filled(suite: ResolvedSuite, results: Sequence[Result]) -> ResolvedSuite:
-    """The suite with what results say of the optimizers that only an import could tell more of."""
-    found = [result.optimizer for result in results if result.optimizer]
+    """The suite with what results, the newest, say of the optimizers that only an import could tell more of."""
+    newest = sorted(results, key=lambda result: result.created, reverse=True)
+    found = [result.optimizer for result in newest if result.optimizer]
 
     def filled(spec: OptimizerSpec) -> OptimizerSpec:
         for run in found if spec.open else ():

@@ -196,7 +196,7 @@ def _reference(claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, 
 
 def _key(optimizer: OptimizerReference | None, settings: Mapping[str, Any], landscape: bool) -> str:
     """Equal for runs of one row, whatever their seed and number of starts."""
-    who = [optimizer.name, optimizer.hyperparameters] if optimizer else None
+    who = [optimizer.name, optimizer.hyperparameters, optimizer.source] if optimizer else None
     return canonical([who, {k: v for k, v in settings.items() if not (landscape and k == "starts")}])
 
 
