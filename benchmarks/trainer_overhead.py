@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from cmbench.training.seeding import generator
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
@@ -26,7 +27,6 @@ from torchvision import datasets, transforms
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
-from cmbench.training.seeding import generator
 from cmbench.training.trainer import train
 from cmbench.workloads.examples import TensorClassification
 from cmbench.workloads.registry import get_workload

@@ -30,7 +30,8 @@ app = typer.Typer(
     help="Benchmark optimizers that search for flat minima.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # boxes around the help would take longer than the help
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -49,18 +50,23 @@ def _root(
     pass
 
 
-app.command("toy")(toy.toy)
-app.command("escape-ratio")(escape_ratio.escape_ratio)
-app.command("convergence")(convergence.convergence)
-app.command("train")(train.train)
-app.command("sharpness")(sharpness.sharpness)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("optimizers")(optimizers.optimizers)
-app.command("suites")(suites.suites)
-app.add_typer(data.app, name="data")
-app.command("new")(new.new)
-app.command("doctor")(doctor.doctor)
+COMMANDS = (
+    ("toy", toy.toy, "Run optimizers on a surface: where does each end?"),
+    ("escape-ratio", escape_ratio.escape_ratio, "Count the starts that leave the sharp minimum."),
+    ("convergence", convergence.convergence, "Compute best convergence rates of critical momenta."),
+    ("train", train.train, "Train the optimizers of a suite."),
+    ("sharpness", sharpness.sharpness, "Measure the sharpness of trained models."),
+    ("report", report.report, "Print results as tables, and the claims' verdicts."),
+    ("compare", compare.compare, "Say what has regressed or improved."),
+    ("optimizers", optimizers.optimizers, "List the optimizers, or what one can be told."),
+    ("suites", suites.suites, "List the suites, or print one."),
+    ("new", new.new, "Begin an optimizer, workload, surface or suite."),
+    ("doctor", doctor.doctor, "Say what this machine offers; prove a resume."),
+)
+"""Each with what the list of commands says of it: of what fits into 80 columns."""
+for name, command, line in COMMANDS:
+    app.command(name, short_help=line)(command)
+app.add_typer(data.app, name="data", short_help="List, check and download data sets.")
 
 
 def main() -> None:

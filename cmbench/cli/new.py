@@ -19,7 +19,7 @@ COMMANDS: dict[What, str] = {
 
 
 def new(
-    what: Annotated[What, typer.Argument(metavar="optimizer|workload|surface|suite", help="What to begin.")],
+    what: Annotated[What, typer.Argument(metavar="WHAT", help="What to begin.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, and that of its file.")],
 ) -> None:
     """Write NAME.py (or NAME.yaml) with a runnable example of an optimizer, a workload, a surface or a suite."""

@@ -6,9 +6,11 @@ import copy
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, overload
 
 from pydantic import ValidationError
@@ -80,9 +82,10 @@ def builtin_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).resolve().parents[2] / "suites"
 
 
-def builtin_suites() -> dict[str, Path]:
+@cache
+def builtin_suites() -> Mapping[str, Path]:
     """Every suite that ships with cmbench, by name."""
-    return {path.stem: path for path in sorted(builtin_folder().glob("*.yaml"))}
+    return MappingProxyType({path.stem: path for path in sorted(builtin_folder().glob("*.yaml"))})
 
 
 def is_file_name(name_or_file: str) -> bool:

@@ -39,7 +39,7 @@ REDUCED = {
     "cmbench train --suite digits_peers": f"{_SHORT} --seeds 1",
     "cmbench toy --suite levy_peers": "--starts 2 --steps 20",
     "cmbench escape-ratio --suite escape_peers": "--starts 2 --steps 10",
-    "cmbench train --suite digits": f"{_SHORT} --seeds 2",
+    "cmbench train --suite digits": f"{_SHORT} --seeds 3",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": f"{_SHORT} --seeds 2",
