@@ -16,6 +16,7 @@ from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, JudgedBy, Result, Status
 from cmbench.experiments.store import ResultStore, Stored
+from cmbench.optim.errors import UnfitOptimizer
 
 Settings = TypeVar("Settings", bound=Frozen)
 
@@ -73,7 +74,9 @@ def in_turn(run: Callable[[Sequence[RunSpec[Settings]]], Iterable[Measurement]])
 
 
 def failure(members: Sequence[RunSpec], error: BaseException, listener: Listener) -> list[Measurement]:
-    """What an exception makes of the runs that it ended; the listener hears its traceback."""
+    """What an exception makes of the runs that it ended; the listener hears its traceback, where that tells more."""
+    if isinstance(error, UnfitOptimizer):
+        return [Measurement("failed", error=str(error))] * len(members)
     listener.failed(members[0], "".join(traceback.format_exception(error)))
     return [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cmbench.optim.errors import UnfitOptimizer
 from cmbench.optim.factory import PROBES as PROBE_CLASSES
 from cmbench.optim.hyperparameters import FIRST_STEP, Hyperparameter
 from cmbench.optim.memories import MEMORIES
@@ -46,19 +50,31 @@ class Outside:
 
     @cached_property
     def arguments(self) -> dict[str, inspect.Parameter]:
-        """Those of the constructor but the first; where it passes others on, those of its base as well."""
+        """Those of the constructor but the first; where it passes others on, those of its base that it lets through."""
         found: dict[str, inspect.Parameter] = {}
+        refused: set[str] = set()
         for kind in self.made.__mro__:
             if "__init__" not in vars(kind) or kind is Optimizer:
                 continue
             own = list(inspect.signature(vars(kind)["__init__"]).parameters.values())[2:]
-            named = [p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-            found |= {
-                p.name: p for p in named if p.name not in found and (p.default is not p.empty or kind is self.made)
-            }
+            named = [p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in found]
+            if kind is not self.made:
+                named = [p for p in named if p.default is not p.empty]
+                refused |= {p.name for p in named if self._can_be_made() and not self._can_be_made({p.name: p.default})}
+            found |= {p.name: p for p in named if p.name not in refused}
             if all(p.kind is not p.VAR_KEYWORD for p in own):
                 break
         return found
+
+    def _can_be_made(self, values: Mapping[str, Any] = MappingProxyType({}), param: Tensor | None = None) -> bool:
+        """Whether the class can be made over a parameter like `param`, with those of its arguments."""
+        like = torch.zeros(2, 2) if param is None else param
+        try:
+            with redirect_stdout(sys.stderr):
+                self._alone([{"params": [torch.zeros_like(like, requires_grad=True)]}], values)
+        except (Exception, SystemExit):  # whatever a constructor does
+            return False
+        return True
 
     @property
     def needs_closure(self) -> bool:
@@ -134,12 +150,13 @@ class Outside:
         """The optimizer over parameter groups, each with `params` and, beside them, the `names` of these.
 
         `companion` builds the one for the parameters that this one does not take. Raises what the class raises, and
-        `ValueError` for parameters that it does not take where there is no companion.
+        `UnfitOptimizer` for parameters that it does not take where there is no companion.
         """
-        optimizer = self._split(groups, values, companion)
+        own = {name: value for name, value in values.items() if name in self.arguments}
+        optimizer = self._split(groups, own, companion, (values.get("rest") or {}).get("match", ()))
         policy = {h.name: values[h.name] for h in _policy(values)}
         if values.get("memory") == "cm":
-            beta = None if companion else decay_of_mean(lambda params: self._alone([{"params": params}], values))
+            beta = None if companion else decay_of_mean(lambda params: self._alone([{"params": params}], own))
             if beta is None:
                 raise ValueError(
                     f"memory cm: {self.name} keeps no mean of gradients as `exp_avg` (accepted: memory cg)"
@@ -148,13 +165,15 @@ class Outside:
         elif values.get("memory") == "cg":
             optimizer = MemoryOver(optimizer, **policy)
         if probe := values.get("probe"):
-            own = {h.name: values[h.name] for h in PROBES[probe].hyperparameters}
-            optimizer = PROBE_CLASSES[probe](optimizer, **own)
+            of_probe = {h.name: values[h.name] for h in PROBES[probe].hyperparameters}
+            optimizer = PROBE_CLASSES[probe](optimizer, **of_probe)
         return optimizer
 
     def _alone(self, groups: Sequence[Group], values: Mapping[str, Any]) -> Optimizer:
-        own = {name: value for name, value in values.items() if name in self.arguments}
-        optimizer: Optimizer = self.made([{k: v for k, v in group.items() if k != "names"} for group in groups], **own)
+        """The class over all of the parameters, with those of its arguments."""
+        optimizer: Optimizer = self.made(
+            [{k: v for k, v in group.items() if k != "names"} for group in groups], **values
+        )
         return optimizer
 
     def _split(
@@ -162,15 +181,15 @@ class Outside:
         groups: Sequence[Group],
         values: Mapping[str, Any],
         companion: Callable[[Sequence[Group]], Optimizer] | None,
+        patterns: Sequence[str],
     ) -> Optimizer:
-        patterns = (values.get("rest") or {}).get("match", ())
         takes: dict[int, bool] = {}
 
         def is_own(name: str, param: Tensor) -> bool:
             if any(pattern.lower() in name.lower() for pattern in patterns):
                 return False
             if param.dim() not in takes:
-                takes[param.dim()] = self._takes(param, values)
+                takes[param.dim()] = self._can_be_made(values, param)
             return takes[param.dim()]
 
         own: list[Group] = []
@@ -183,22 +202,19 @@ class Outside:
                     members.append({**group, "names": names, "params": params})
         if not others or not own:
             # What is wrong with all of them, the class says itself.
-            return self._alone(groups, values) if not others or companion is None else companion(others)
+            optimizer = self._alone(groups, values)
+            if others and companion:
+                raise UnfitOptimizer(
+                    f"{self.name}: its companion's match, {', '.join(patterns)}, leaves it no parameter"
+                )
+            return optimizer
         if companion is None:
             dims = sorted(dim for dim, taken in takes.items() if not taken)
-            raise ValueError(
+            raise UnfitOptimizer(
                 f"{self.name} does not take parameters of {' or '.join(map(str, dims))} dimensions: accepted: beside a "
                 "companion for them, rest: {name: adam, lr: …}"
             )
         return Split(self._alone(own, values), companion(others))
-
-    def _takes(self, param: Tensor, values: Mapping[str, Any]) -> bool:
-        """Whether the class can be made over such a parameter."""
-        try:
-            self._alone([{"params": [torch.zeros_like(param, requires_grad=True)]}], values)
-        except Exception:  # whatever a constructor raises
-            return False
-        return True
 
 
 _COMPOSITION = {

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from cmbench.optim.errors import UnfitOptimizer
 from cmbench.optim.outside import accepts_closure
 from cmbench.optim.probes import Probe
 from cmbench.optim.wrapper import switch
@@ -40,7 +41,7 @@ class Stepper:
         self._switch("train")
 
     def step(self, evaluate: Callable[[], Tensor]) -> Tensor:
-        """One step; returns the loss before it. Raises `RuntimeError` for an optimizer that breaks its model."""
+        """One step; returns the loss before it. Raises `UnfitOptimizer` for one that breaks its model."""
 
         def counted() -> Tensor:
             self.evaluations += 1
@@ -53,7 +54,9 @@ class Stepper:
         if self._scaler is not None:
             self._scaler.update()
         if self._shapes is not None and self._shapes != [(p.shape, p.dtype) for p in self._parameters]:
-            raise RuntimeError(f"{type(self.optimizer).__name__}.step has changed the shape or type of its parameters")
+            raise UnfitOptimizer(
+                f"{type(self.optimizer).__name__}.step has changed the shape or type of its parameters"
+            )
         return loss
 
     def _stepped(self, evaluate: Callable[[], Tensor]) -> Tensor:
@@ -81,7 +84,7 @@ class Stepper:
 
         self.optimizer.step(closure)  # type: ignore[arg-type]  # torch's annotation says float, its optimizers tensor
         if not losses:
-            raise RuntimeError(f"{type(self.optimizer).__name__}.step(closure) has not called its closure")
+            raise UnfitOptimizer(f"{type(self.optimizer).__name__}.step(closure) has not called its closure")
         return losses[0]
 
     @contextmanager
@@ -103,4 +106,4 @@ class Stepper:
         try:
             yield
         except SystemExit as end:
-            raise RuntimeError(f"{type(self.optimizer).__name__}.{method} ends the process: {end.code}") from None
+            raise UnfitOptimizer(f"{type(self.optimizer).__name__}.{method} ends the process: {end.code}") from None

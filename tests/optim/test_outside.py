@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cmbench.optim import create_optimizer
+from cmbench.optim.errors import UnfitOptimizer
 from cmbench.optim.memory_over import MemoryOver, decay_of_mean
 from cmbench.optim.outside import Outside, accepts_closure
 from cmbench.optim.split import Split
@@ -175,7 +176,7 @@ def test_a_companion_gets_what_the_optimizer_does_not_take():
             optimizer.load_state_dict(saved)
     for one, other in zip(params, copies, strict=True):
         assert torch.equal(one, other)
-    with pytest.raises(ValueError, match=r"does not take parameters of 1 dimensions: .*rest: \{name: adam"):
+    with pytest.raises(UnfitOptimizer, match=r"does not take parameters of 1 dimensions: .*rest: \{name: adam"):
         own.build([group], own.resolve({}), None)
 
 
@@ -248,3 +249,33 @@ def test_what_a_step_wants_is_read_off_its_signature():
     assert not outside("NAdam").needs_closure
     assert accepts_closure(torch.optim.NAdam(param))
     assert not accepts_closure(Bare(param))
+
+
+class Strict(Free):
+    """Takes any argument, and refuses most."""
+
+    def __init__(self, params, lr=1e-3, **kwargs):
+        if unknown := kwargs.keys() - {"momentum"}:
+            raise TypeError(f"unknown: {unknown}")
+        super().__init__(params, lr=lr, **kwargs)
+
+
+def test_an_argument_that_is_not_let_through_to_the_base_is_none():
+    own = Outside("mine:Strict", Strict)
+    assert own.resolve({}) == {"lr": 1e-3, "momentum": 0}
+    with pytest.raises(ValueError, match="mine:Strict has no hyperparameter 'warm'"):
+        own.resolve({"warm": 2})
+
+
+def test_a_companion_never_takes_the_optimizers_place():
+    own = outside("Muon")
+    params = [torch.zeros(2, 2, requires_grad=True), torch.zeros(2, requires_grad=True)]
+
+    def built_with(count, **given):
+        group = {"params": params[:count], "names": ["a.weight", "b.bias"][:count]}
+        return own.build([group], own.resolve(given), lambda groups: torch.optim.AdamW(groups))
+
+    with pytest.raises(ValueError, match="Learning rate should be >= 0"):
+        built_with(2, lr=-1.0, rest={"name": "adam"})
+    with pytest.raises(UnfitOptimizer, match=r"Muon: its companion's match, A\.weight, leaves it no parameter"):
+        built_with(1, rest={"name": "adam", "match": ["A.weight"]})
