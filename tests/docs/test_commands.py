@@ -42,7 +42,7 @@ REDUCED = {
     "cmbench train --suite digits": f"{_SHORT} --seeds 3",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
-    "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": f"{_SHORT} --seeds 2",
+    "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": _SHORT,
     "cmbench train --suite digits --opt adam --opt adam_cm --out before --quiet": _FOUR,
     "cmbench train --suite digits --opt adam --opt adam_cm --set optimizers.adam_cm.lr=3e-4 --quiet": _FOUR,
     'cmbench train --suite digits --grid --opt adam --opt adam_cm --set "grid.lr=[1e-2,1e-3]" '

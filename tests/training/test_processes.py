@@ -68,7 +68,8 @@ def test_two_processes_give_the_result_of_one_with_the_same_batches(suite, opt, 
         loose = {"val_accuracy": {"abs": 0.6}, "buffer_variance": {"rel": 0.05}}.get(name, {"rel": 5e-3})
         assert two["curves"][name] == pytest.approx(curve, **loose), name
     for name, tensor in expected.items():
-        torch.testing.assert_close(weights[name], tensor, rtol=2e-2, atol=2e-3)
+        # Not number by number: where a gradient is nearly 0, rounding decides its sign, and so Adam's whole step.
+        assert (weights[name] - tensor).norm() < 1e-2 * tensor.norm(), name
     if suite == "pydoc":  # a finished run is not repeated, by either of them
         assert "optimizer" in together(cmbench.folder, *arguments, "--out", "two")
         assert result_in(cmbench.folder, "two")[0]["created"] == two["created"]
