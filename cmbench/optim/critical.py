@@ -61,7 +61,7 @@ class CriticalOptimizer(BufferedOptimizer):
         if not active:
             return made
         columns = [found[k : active * width : width] for k in range(width)]
-        made.owners, made.params, made.grads, made.steps, *columns = columns
+        made.owners, made.params, made.gradients, made.steps, *columns = columns
         made.state = dict(zip(names, columns, strict=False))
         if not torch.compiler.is_compiling():
             made.records = [self.state[owner] for owner in made.owners]
@@ -70,12 +70,8 @@ class CriticalOptimizer(BufferedOptimizer):
                 self._fresh.difference_update(made.owners)
         elif fresh:
             raise RuntimeError("first_step='authors': the first step is not for torch.compile: make it without")
-        if group["maximize"]:
-            made.grads = list(torch._foreach_neg(made.grads))
-        if not rule.decoupled and group["weight_decay"] != 0:
-            made.grads = list(torch._foreach_add(made.grads, made.params, alpha=group["weight_decay"]))
         if group["capacity"] > 0:
-            made.totals, made.slots, *ranking = columns[len(names) :]
+            made.totals, *ranking, made.slots = columns[len(names) :]
             made.rankings = [Ranking(*each) for each in zip(*ranking, strict=True)]
             made.scales = _scales(made, group["scope"])
         return made

@@ -76,4 +76,5 @@ class Judge:
         for total, slots in (pair for group in groups for pair in group.idle):
             # A parameter without a gradient now is zero in the new entry: what it had in the replaced one goes.
             replace(slots, total, torch.zeros_like(total), made[0].to(total.device))
-        return [[made[0].to(param.device) for param in group.params] for group in groups]
+        on = {device: made[0].to(device) for device in {param.device for group in groups for param in group.params}}
+        return [[on[param.device] for param in group.params] for group in groups]

@@ -139,29 +139,33 @@ class BufferedOptimizer(Optimizer):
         with tensors.
         """
         sharded, active, idle = False, 0, []
+        kept, has_buffer, states, stacks = self._kept(group), group["capacity"] > 0, self.state, self._stacks
+        of_param = ("step", *kept, *(("buffer_sum", *_RANKING) if has_buffer else ()))
         for param in group["params"]:
-            if param.grad is None:
-                if "buffer_sum" in self.state.get(param, {}):
-                    record = self.state[param]
-                    idle += [local(record["buffer_sum"]), self._stacks.of(param, record)]
+            grad = param.grad
+            if grad is None:
+                if "buffer_sum" in states.get(param, {}):
+                    idle += [local(states[param]["buffer_sum"]), stacks.of(param, states[param])]
                 continue
-            if param.is_complex() or param.grad.is_sparse:
+            if param.is_complex() or grad.is_sparse:
                 kind = "complex parameters" if param.is_complex() else "sparse gradients"
                 raise RuntimeError(f"{type(self).__name__} does not support {kind}")
-            sharded, active = sharded or is_sharded(param), active + 1
-            record = self.state[param]
+            active += 1
+            record = states[param]
             if not record:
-                if group.get("first_step") == "authors" and group["capacity"] > 0:
+                if group.get("first_step") == "authors" and has_buffer:
                     self._fresh.add(param)
                 self._initialise(param, group)
-            for name in self._kept(group):
+            for name in kept:
                 if name not in record:  # a momentum that was 0 until now
                     record[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
-            found += [param, local(param), local(param.grad), record["step"]]
-            found += [local(record[name]) for name in self._kept(group)]
-            if group["capacity"] > 0:
-                found += [local(record["buffer_sum"]), self._stacks.of(param, record)]
-                found += [record[name] for name in _RANKING]
+            row = [param, grad, *(record[name] for name in of_param)]
+            if is_sharded(param):
+                sharded, row = True, [local(tensor) for tensor in row]
+            found.append(param)
+            found += row
+            if has_buffer:
+                found.append(stacks.of(param, record))
         found += idle
         return active, len(idle) // 2, sharded, bool(self._fresh)
 

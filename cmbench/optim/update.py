@@ -19,12 +19,12 @@ from cmbench.optim.stacks import Stacks
 class GroupTensors:
     """The tensors of one parameter group in one step: parallel lists over the parameters that have a gradient.
 
-    `grads` already carry the sign of `maximize` and, where the rule's weight decay is L2, that term. `state` holds a
-    list for each name that memory and rule keep. `totals` are the sums of the buffers' entries, `slots` (C, *shape) the
-    entries, `scales` () or (lanes,) turn sums into means; without a buffer they are empty. `owners` are the parameters
-    as the user knows them (DTensors, where they are sharded), `records` what the optimizer keeps of each, its slots as
-    views of `stacks`. `fresh` are the positions of parameters that only store their gradient in this step. The buffers
-    of parameters without a gradient, `idle`, are pairs of sum and slots.
+    `gradients` are as they were computed, `grads` carry the sign of `maximize` and, where the rule's weight decay is
+    L2, that term. `state` holds a list for each name that memory and rule keep. `totals` are the sums of the buffers'
+    entries, `slots` (C, *shape) the entries, `scales` () or (lanes,) turn sums into means; without a buffer they are
+    empty. `owners` are the parameters as the user knows them (DTensors, where they are sharded), `records` what the
+    optimizer keeps of each, its slots as views of `stacks`. `fresh` are the positions of parameters that only store
+    their gradient in this step. The buffers of parameters without a gradient, `idle`, are pairs of sum and slots.
     """
 
     rule: Rule
@@ -33,7 +33,7 @@ class GroupTensors:
     owners: list[Tensor] = field(default_factory=list)
     records: list[MutableMapping[str, Tensor]] = field(default_factory=list)
     params: list[Tensor] = field(default_factory=list)
-    grads: list[Tensor] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)
     steps: list[Tensor] = field(default_factory=list)
     state: dict[str, list[Tensor]] = field(default_factory=dict)
     totals: list[Tensor] = field(default_factory=list)
@@ -44,6 +44,28 @@ class GroupTensors:
     idle: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     sharded: bool = False
     stacks: Stacks = field(default_factory=Stacks)
+    _grads: list[Tensor] | None = None
+
+    @property
+    def grads(self) -> list[Tensor]:
+        """What the rule takes for the gradients, computed when it is first asked for."""
+        if self._grads is None:
+            self._grads = self.gradients
+            if self.group["maximize"]:
+                self._grads = list(torch._foreach_neg(self._grads))
+            if self.l2 != 0:
+                self._grads = list(torch._foreach_add(self._grads, self.params, alpha=self.l2))
+        return self._grads
+
+    @property
+    def sign(self) -> float:
+        """What `maximize` makes of a gradient, as a factor."""
+        return -1.0 if self.group["maximize"] else 1.0
+
+    @property
+    def l2(self) -> float:
+        """What of the parameter is added to the gradient."""
+        return 0.0 if self.rule.decoupled else float(self.group["weight_decay"])
 
     @property
     def renewal(self) -> float:
@@ -68,9 +90,9 @@ class GroupTensors:
 
         return GroupTensors(
             self.rule, self.memory, self.group, some(self.owners), some(self.records), some(self.params),
-            some(self.grads), some(self.steps), {name: some(tensors) for name, tensors in self.state.items()},
+            some(self.gradients), some(self.steps), {name: some(tensors) for name, tensors in self.state.items()},
             some(self.totals), some(self.slots), some(self.scales), some(self.rankings),
-            sharded=self.sharded, stacks=self.stacks,
+            sharded=self.sharded, stacks=self.stacks, _grads=None if self._grads is None else some(self._grads),
         )  # fmt: skip
 
     def begin(self, decisions: Sequence[Decision]) -> tuple[GroupTensors, list[Decision]]:

@@ -1,5 +1,6 @@
 """The fast implementations do what the plain one does, without asking the device, compiled or not."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -10,13 +11,15 @@ import torch
 import torch._dynamo.testing
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from cmbench.optim import create_optimizer, foreach, get_info, list_optimizers, passes
+from cmbench.optim import create_optimizer, foreach, get_info, list_optimizers, passes, toolchain
 from cmbench.optim.buffer import RESUM_EVERY
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.rules import RULES
 
 BUFFERED = [name for name in list_optimizers() if get_info(name).memory and not get_info(name).probe]
 FAST = [{"foreach": True}, {"fused": True}]
+COMPILED = {"fused": True, "native": False}
+"""By torch's compiler, as where there is no C compiler's step: an option of these tests."""
 OURS = [name for name in list_optimizers() if get_info(name).memory]
 """Those whose step is not torch's own, which breaks graphs and reads back as it pleases."""
 
@@ -26,8 +29,14 @@ def _small_blocks(monkeypatch):
     monkeypatch.setattr(foreach, "BLOCK", 5000)  # so that the tensors here are cut
 
 
-def train(name, steps=40, dtype=torch.float32, skip=(), **options):
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch):
+    monkeypatch.setenv(toolchain.OFF, "0")
+
+
+def train(name, steps=40, dtype=torch.float32, skip=(), native=True, **options):
     """Parameters of all the shapes that are treated differently, under noisy gradients; returns them and the state."""
+    os.environ[toolchain.OFF] = str(int(not native))
     torch.manual_seed(0)
     shapes = [(16, 3, 5, 5), (200, 200), (10,), (64, 64, 3, 3), (150, 300), (3, 5), ()]
     params = [torch.randn(shape, dtype=dtype) for shape in shapes]
@@ -61,8 +70,8 @@ def assert_same(got, expected, tolerance):
 
 
 def case(name, fast, *others):
-    """A case of a parametrised test: what takes a compilation is long, but for one optimizer."""
-    quick = "fused" not in fast or (name == "adam_cm" and not any(others))
+    """A case of a parametrised test: what takes a compilation by torch is long, but for one optimizer."""
+    quick = "native" not in fast or (name == "adam_cm" and not any(others))
     return pytest.param(name, fast, *others, marks=[] if quick else pytest.mark.long)
 
 
@@ -79,7 +88,9 @@ OPTIONS = (
 )
 
 
-@pytest.mark.parametrize(("name", "fast", "options"), [case(*each) for each in product(BUFFERED, FAST, OPTIONS)])
+@pytest.mark.parametrize(
+    ("name", "fast", "options"), [case(*each) for each in product(BUFFERED, [*FAST, COMPILED], OPTIONS)]
+)
 def test_it_is_the_plain_one_in_float64(name, fast, options):
     skip = {(20, 1), (25, 1), (26, 1), (20, 2), (30, 5)}
     plain = train(name, dtype=torch.float64, skip=skip, foreach=False, **options)
@@ -87,7 +98,7 @@ def test_it_is_the_plain_one_in_float64(name, fast, options):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "fast"), [case(*each) for each in product(BUFFERED, FAST)])
+@pytest.mark.parametrize(("name", "fast"), [case(*each) for each in product(BUFFERED, [*FAST, COMPILED])])
 def test_slots_of_bfloat16_have_a_sum_in_float32(name, fast):
     params, state = train(name, buffer_dtype=torch.bfloat16, **fast)
     exact, _ = train(name, foreach=False)
@@ -206,8 +217,6 @@ assert len(told) == 1 and "foreach is used instead" in told[0], told
 for a, b in zip(ours, run(AdamCM)): assert torch.equal(a, b)
 """
     environment = {"CXX": "/nowhere/c++", "PATH": "/nowhere", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
-    import os
-
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
