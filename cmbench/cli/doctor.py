@@ -39,12 +39,13 @@ def doctor(
         return
     from cmbench.errors import UserError
     from cmbench.experiments.environment import compiler, environment, pick_device
+    from cmbench.optim.native import is_available
     from cmbench.workloads.registry import WORKLOADS, get_workload
 
     if not suite and (opt or steps or set_):
         raise UserError("--opt, --steps and --set belong to a training: accepted: with --suite")
     target = pick_device(device)
-    found = environment(str(target)) | {"compiler": compiler()}
+    found = environment(str(target)) | {"compiler": compiler(), "native": is_available("adam", "cm")}
     found["data"] = {name: get_workload(name, data_dir=data_dir).is_here() for name in WORKLOADS}
     proof = None
     if suite:
@@ -86,11 +87,11 @@ def _schema(document: str) -> dict[str, Any]:
 def _print(found: dict[str, Any]) -> None:
     commit = f" ({found['git_commit'][:10]})" if found["git_commit"] else ""
     data = found["data"]
-    compiler = found["compiler"] or "none: fused optimizers fall back to foreach"
     for name, text in {
         "cmbench": f"{found['cmbench']}{commit}, Python {found['python']}, torch {found['torch']}",
         "device": f"{found['device']} of {found['platform']}, {found['cpu']}, {found['threads']} threads",
-        "compiler": compiler,
+        "compiler": found["compiler"] or "none for torch.compile",
+        "fused": "by a C function on a CPU" if found["native"] else "no C compiler: foreach is used on a CPU",
         "data": f"here: {', '.join(name for name, here in data.items() if here)}",
         "": f"not here: {', '.join(name for name, here in data.items() if not here)} (cmbench data prepare NAME)",
     }.items():

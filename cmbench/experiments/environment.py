@@ -65,7 +65,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 
 
 def compiler() -> str | None:
-    """The C++ compiler that `torch.compile` and the fused optimizers would use on a CPU; None where there is none."""
+    """The C++ compiler that `torch.compile` would use on a CPU; None where there is none."""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
         if name and shutil.which(name):
             return Path(name).name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cmbench.errors import UserError
@@ -97,17 +98,23 @@ def _example() -> list[dict[str, Any]]:
     return [{"params": [torch.zeros(2, 2, requires_grad=True)]}]
 
 
-def build(name: str, hyperparameters: Mapping[str, Any], groups: Iterable[Mapping[str, Any]], where: str) -> Optimizer:
+def build(
+    name: str,
+    hyperparameters: Mapping[str, Any],
+    groups: Iterable[Mapping[str, Any]],
+    where: str,
+    options: Mapping[str, bool] = MappingProxyType({}),
+) -> Optimizer:
     """The optimizer of that name, registered or not, over parameter groups.
 
-    A group has `params`, may have `names`, one for each of them, and hyperparameters of its own. Raises what the class
-    of an optimizer raises.
+    A group has `params`, may have `names`, one for each of them, and hyperparameters of its own. `options` are for a
+    registered one: how its step is carried out. Raises what the class of an optimizer raises.
     """
     if name in REGISTRY:
         from cmbench.optim.factory import create_optimizer
 
         own = [{key: value for key, value in group.items() if key != "names"} for group in groups]
-        return create_optimizer(name, own, **hyperparameters)
+        return create_optimizer(name, own, **options, **hyperparameters)
     outside, _ = _outside(name, where)
     companion = None
     if rest := hyperparameters.get("rest"):

@@ -29,6 +29,7 @@ from cmbench.experiments.settings import (
     TrainSuite,
 )
 from cmbench.experiments.suite import ResolvedSuite
+from cmbench.optim.hyperparameters import ImplementationName
 from cmbench.plugins.resolve import identity_of
 
 Settings = TypeVar("Settings", bound=Frozen, covariant=True, default=Frozen)
@@ -36,7 +37,7 @@ Narrow = TypeVar("Narrow", bound=Frozen)
 
 
 class RunSpec(Frozen, Generic[Settings]):
-    """Everything that determines a run's outcome, and the suite, checkpoint and telemetry settings, which do not.
+    """Everything that determines a run's outcome; suite, checkpoint, telemetry and implementation do not.
 
     The settings are those of its kind: a training run is a `RunSpec[TrainSettings]`.
     """
@@ -50,6 +51,7 @@ class RunSpec(Frozen, Generic[Settings]):
     """Identity of the workload or surface: the fingerprint of its data or file, and the version of its code."""
     checkpoint: CheckpointSettings | None = None
     telemetry: TelemetrySettings | None = None
+    implementation: ImplementationName = "auto"
 
     @property
     def chosen_optimizer(self) -> OptimizerReference:
@@ -66,7 +68,7 @@ class RunSpec(Frozen, Generic[Settings]):
     @cached_property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of what determines the outcome."""
-        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint", "telemetry"})
+        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint", "telemetry", "implementation"})
         identity["settings"] = self.settings.document()
         for name in ("workload", "surface"):
             if name in identity["settings"]:
@@ -144,6 +146,7 @@ def plan_training(
             data=data,
             checkpoint=suite.settings.checkpoint,
             telemetry=suite.settings.telemetry,
+            implementation=suite.settings.implementation,
         )
         for seed in (range(suite.first_seed, suite.first_seed + suite.settings.seeds) if seeds is None else seeds)
         for optimizer in optimizers

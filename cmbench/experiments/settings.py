@@ -10,6 +10,7 @@ from typing_extensions import Self
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.schedule import PositiveInt, Schedule
+from cmbench.optim.hyperparameters import ImplementationName
 
 SharpnessCoefficient = Annotated[float, Field(gt=1)]
 Interval = tuple[float, float]
@@ -219,6 +220,7 @@ class TrainSuite(TrainSettings, SuiteBase):
     grid: dict[str, tuple[Any, ...]] = Field(default={}, description="values that `--grid` tries, by hyperparameter")
     checkpoint: CheckpointSettings = CheckpointSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    implementation: ImplementationName = Field(default="auto", description="how an optimizer's step is carried out")
 
 
 class _Surfaces(_Cells, SuiteBase):

@@ -31,6 +31,7 @@ class CriticalOptimizer(BufferedOptimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        implementation = self._chosen_implementation()  # a new one drops what is derived from the state
         groups = [self._collect(group) for group in self.param_groups]
         if not any(group.params for group in groups):
             return loss
@@ -41,7 +42,7 @@ class CriticalOptimizer(BufferedOptimizer):
             made = next(group.steps[0] for group in groups if group.params) if first["priority"] == "random" else None
             step = None if made is None else made.clone()
             judge = Judge(first["priority"], first["decay"], first["scope"], step)
-        self._chosen_implementation().step(groups, judge)
+        implementation.step(groups, judge)
         for group, tensors in zip(self.param_groups, groups, strict=True):
             group["sum_age"] = (group["sum_age"] + 1) % RESUM_EVERY
             if group["sum_age"] == 0:

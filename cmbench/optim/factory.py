@@ -11,6 +11,8 @@ import torch
 from torch.optim import Optimizer
 
 from cmbench.optim.classes import class_of
+from cmbench.optim.hyperparameters import ImplementationName
+from cmbench.optim.native import is_available
 from cmbench.optim.probes import MEG, SAM, Probe
 from cmbench.optim.registry import OptimizerInfo, get_info
 
@@ -49,6 +51,29 @@ def create_optimizer(
     if info.probe is None:
         return base
     return PROBES[info.probe.key](base, **{key: value for key, value in values.items() if key in of_probe})
+
+
+def implementation_options(name: str, wanted: ImplementationName, device: torch.device) -> dict[str, bool]:
+    """The options of `create_optimizer` that have a registered optimizer's steps carried out in a way that it has.
+
+    `auto` is `fused` on a CPU, for a rule alone by torch's own class, with a memory where the native step has passed
+    its test; elsewhere, and where an optimizer lacks what is wanted, it is what the class does by itself.
+    """
+    info = get_info(name)
+    _, accepted = _base_class(info)
+    if wanted == "auto":
+        is_quick = info.memory is None or is_available(info.rule.key, info.memory.key)
+        wanted = "fused" if device.type == "cpu" and "fused" in accepted and is_quick else wanted
+    options = {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}.get(wanted, {})
+    return {option: value for option, value in options.items() if option in accepted}
+
+
+def implementation_of(optimizer: Optimizer) -> ImplementationName | None:
+    """The one that the parameter groups ask for; None for a class that has no choice, or decides by itself."""
+    group = optimizer.param_groups[0]
+    if group.get("fused"):
+        return "fused"
+    return None if group.get("foreach") is None else "foreach" if group["foreach"] else "plain"
 
 
 def _base_class(info: OptimizerInfo) -> tuple[type[Optimizer], set[str]]:

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 Priority = Literal["gradient", "momentum", "fifo", "random"]
 Scope = Literal["global", "per_tensor", "lane"]
 FirstStep = Literal["paper", "authors"]
+ImplementationName = Literal["auto", "plain", "foreach", "fused"]
+"""How a step is carried out; `auto` leaves it to what is there."""
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,11 @@ def _warn_once(problem: str) -> None:
     warnings.warn(f"fused=True: no native step, foreach is used instead ({problem})", stacklevel=2)
 
 
+def is_available(rule: str, memory: str, slots: torch.dtype = torch.float32) -> bool:
+    """Whether there is a native step for parameters of float32; compiles and tries it."""
+    return rule in ROLES and not is_off() and loaded(Variant(rule, memory, torch.float32, slots)) is not None
+
+
 Function = Callable[..., None]
 
 

@@ -15,7 +15,10 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.seeding import derived_seed
 from cmbench.experiments.settings import TrainSettings
 from cmbench.optim.critical import CriticalOptimizer
+from cmbench.optim.factory import implementation_of, implementation_options
+from cmbench.optim.hyperparameters import ImplementationName
 from cmbench.optim.memory_over import MemoryOver
+from cmbench.optim.registry import REGISTRY
 from cmbench.optim.sharded import local, norms_over_shards
 from cmbench.optim.stats import BufferStats
 from cmbench.optim.stepper import Stepper
@@ -87,7 +90,8 @@ class Learner:
         self.start = [local(p.detach()).clone() for p in self.parameters]
         optimizer = spec.chosen_optimizer
         groups = parameter_groups(model, self.settings, optimizer.hyperparameters)
-        self.optimizer = build(optimizer.name, optimizer.hyperparameters, groups, spec.title)
+        options = self._implementation(optimizer.name, spec.implementation)
+        self.optimizer = build(optimizer.name, optimizer.hyperparameters, groups, spec.title, options)
         self._rates = [
             rate if (rate := group.get("lr")) is None else rate * group.get(FACTOR, 1.0)
             for group in self.optimizer.param_groups
@@ -97,6 +101,18 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
         outside = optimizer.source is not None
         self.stepper = Stepper(self.optimizer, self.parameters, self.scaler, self.settings.clip_norm, outside=outside)
+
+    def _implementation(self, name: str, wanted: ImplementationName) -> dict[str, bool]:
+        if name not in REGISTRY:
+            return {}
+        if wanted == "auto" and (self._sharded or self.settings.precision == "fp16"):
+            return {}
+        return implementation_options(name, wanted, self.device)
+
+    @property
+    def implementation(self) -> str | None:
+        """How the optimizer's steps are carried out; a checkpoint's, after it was loaded."""
+        return implementation_of(list(layers(self.optimizer))[-1])
 
     def check_batches(self, task: Task) -> None:
         """Raises `UserError` where a batch of the task is too small for every process to have its parts."""

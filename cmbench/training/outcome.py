@@ -43,7 +43,11 @@ def measurement(
         cost=cost,
         error=ending.error,
         diverged_step=ending.diverged_step,
-        environment={"threads": torch.get_num_threads(), "processes": learner.processes.size},
+        environment={
+            "threads": torch.get_num_threads(),
+            "processes": learner.processes.size,
+            **({"implementation": learner.implementation} if learner.implementation else {}),
+        },
     )
 
 

@@ -31,7 +31,7 @@ def test_other_data_is_another_run():
     assert set(ids(data="other")).isdisjoint(ids())
 
 
-@pytest.mark.parametrize("sets", ["checkpoint.every_steps=7", "description=another"])
+@pytest.mark.parametrize("sets", ["checkpoint.every_steps=7", "description=another", "implementation=plain"])
 def test_what_does_not_change_the_outcome_keeps_the_identity(sets):
     assert ids(sets=[sets]) == ids()
 

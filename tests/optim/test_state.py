@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from itertools import permutations
 
 import pytest
 import torch
@@ -56,6 +57,31 @@ def test_resuming_from_a_file_gives_the_identical_trajectory(name, options, prob
     advance(resumed, closure_at, range(SAVE_AFTER, STEPS))
     for a, b in zip(params, others, strict=True):
         assert torch.equal(a, b)
+
+
+IMPLEMENTATIONS = (
+    {"foreach": False, "fused": False},
+    {"foreach": True, "fused": False},
+    {"foreach": False, "fused": True},
+)
+
+
+@pytest.mark.parametrize(("source", "target"), list(permutations(IMPLEMENTATIONS, 2)), ids=str)
+@pytest.mark.parametrize("name", ["adam_cm", "sgd_sam_cg", "rmsprop_cm"])
+def test_a_checkpoint_moves_from_one_implementation_to_another(name, source, target, problem, closure_for):
+    def trained(first, then):
+        params, closure_at = closure_for(problem)
+        optimizer = create_optimizer(name, params, lr=1e-2, **first)
+        advance(optimizer, closure_at, range(SAVE_AFTER))
+        other = create_optimizer(name, params, lr=1e-2, **first)
+        other.load_state_dict(through_a_file(optimizer.state_dict()))
+        for group in other.param_groups:
+            group |= then
+        advance(other, closure_at, range(SAVE_AFTER, STEPS))
+        return params
+
+    for a, b in zip(trained(source, target), trained(source, source), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize(("name", "options"), [(n, {}) for n in list_optimizers()] + [("adam_sam_cm", {"fused": True})])

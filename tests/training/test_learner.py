@@ -93,7 +93,7 @@ def test_gradients_are_clipped_before_every_use(opt, workloads):
 @pytest.mark.parametrize("opt", ["adam_cm", "adam_sam_cm"])
 def test_bf16_is_the_forward_pass_under_autocast(opt, workloads):
     digits = workloads["digits"]
-    spec = spec_for("digits", opt, "precision=bf16")
+    spec = spec_for("digits", opt, "precision=bf16", "implementation=foreach")
 
     def loss_of(model, batch):
         with torch.autocast("cpu", torch.bfloat16):

@@ -224,7 +224,26 @@ def test_telemetry_may_change_while_a_run_is_stopped(before, after, workloads, f
     measured = train(spec_for("digits", "adam_cm", *sets, *after), digits, CPU, files)
     assert measured.status == "completed"
     assert {len(curve) for curve in measured.curves.values()} == {3}
-    assert measured.environment == {"threads": torch.get_num_threads(), "processes": 1}
+    assert measured.environment == {"threads": torch.get_num_threads(), "processes": 1, "implementation": "fused"}
+
+
+@pytest.mark.parametrize(("opt", "auto"), [("adam_cm", "fused"), ("adam_sam", "fused"), ("rmsprop", None)])
+def test_a_resumed_run_keeps_its_implementation(opt, auto, workloads, files):
+    class Stops(Interrupt):
+        requested = True
+
+    def spec(implementation):
+        return spec_for("digits", opt, "epochs=1", "schedule=constant", f"implementation={implementation}")
+
+    digits = workloads["digits"]
+    whole = train(spec("plain"), digits, CPU, lambda suffix: files(f"-whole{suffix}"))
+    assert whole.environment["implementation"] == "plain"
+    train(spec("plain"), digits, CPU, files, interrupt=Stops())
+    resumed = train(spec("auto"), digits, CPU, files)
+    assert resumed.environment["implementation"] == "plain"
+    assert resumed.curves == whole.curves
+    by_itself = train(spec("auto"), digits, CPU, files, force=True)
+    assert by_itself.environment.get("implementation") == auto
 
 
 def test_a_run_is_interrupted_after_an_evaluation_too(workloads, files):
