@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 suites_of = $(patsubst suites/%.yaml,--suite %,$(filter-out %_peers.yaml,$(shell grep -l '^kind: $(1)$$' suites/*.yaml)))
 LANDSCAPES := toy escape-ratio convergence
 
-.PHONY: help demo landscapes $(LANDSCAPES) claims test test-all lint types docs clean
+.PHONY: help demo landscapes $(LANDSCAPES) claims test test-all bench lint types docs clean
 
 ## help: print this list
 help:
@@ -35,6 +35,13 @@ test: .venv/installed-dev
 ## test-all: the long ones as well
 test-all: .venv/installed-dev
 	$(PYTEST)
+
+## bench: what things take beside what they should, in minutes; what is missed is red
+bench: .venv/installed-dev
+	mkdir -p build/bench
+	for name in optimizer_step trainer_overhead landscapes scale; do \
+	    $(BIN)/python benchmarks/$$name.py --json build/bench/$$name.json || exit 1; done
+	$(BIN)/python benchmarks/goals.py build/bench/*.json
 
 ## lint: what the code must look like
 lint: .venv/installed-dev

@@ -1,6 +1,6 @@
 """What the trainer costs beside a bare loop, and what batches made on the device cost beside a DataLoader.
 
-    python benchmarks/trainer_overhead.py [--device cuda] [--steps 100] [--rounds 15]
+    python benchmarks/trainer_overhead.py [--device cuda] [--steps 100] [--rounds 15] [--json FILE]
 
 Both comparisons take turns in one process, on random images of the true shapes. Training: the network, batch size and
 optimizer of `fashion_mnist`, by `cmbench.training.trainer.train` and by a loop written out over the same tensors;
@@ -19,19 +19,21 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from cmbench.training.seeding import generator
+from goals import Measured, write
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from cmbench.experiments.plan import plan_training
+from cmbench.experiments.seeding import generator
 from cmbench.experiments.suite import load_suite
 from cmbench.optim import create_optimizer
+from cmbench.optim.factory import implementation_options
 from cmbench.training.trainer import train
 from cmbench.workloads.examples import TensorClassification
 from cmbench.workloads.registry import get_workload
 
-MOST_OVERHEAD = 1.03
+MOST_OVERHEAD = 1.02
 LEAST_LOADER_SPEED = 5
 
 
@@ -51,7 +53,8 @@ def bare_loop(workload: TensorClassification, spec, device: torch.device) -> flo
     settings = spec.settings
     torch.manual_seed(0)
     model = workload.model().to(device)
-    optimizer = create_optimizer(spec.optimizer.name, model.parameters(), **spec.optimizer.hyperparameters)
+    options = implementation_options(spec.optimizer.name, spec.implementation, device)  # the same on both sides
+    optimizer = create_optimizer(spec.optimizer.name, model.parameters(), **options, **spec.optimizer.hyperparameters)
     losses = []
     synchronize(device)
     began = time.perf_counter()
@@ -79,10 +82,10 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def overhead(device: torch.device, steps: int, rounds: int) -> float:
+def overhead(device: torch.device, steps: int, rounds: int) -> list[Measured]:
     workload = with_random_images("fashion_mnist", device, (50_000, 1, 28, 28))
     print(f"training: {steps} steps of fashion_mnist's network, batch size 128, {rounds} rounds on {device}")
-    worst = 0.0
+    found = []
     for name in ("adam", "adam_cm"):
         suite = load_suite("fashion_mnist", opts=[name], sets=[f"max_steps={steps}", "epochs=1", "schedule=constant"])
         (spec,) = plan_training(suite, "random", [0])
@@ -94,9 +97,9 @@ def overhead(device: torch.device, steps: int, rounds: int) -> float:
             pairs.append((both[bare_loop], both[by_trainer]))
         bare, ours = (median(times) for times in zip(*pairs[1:], strict=True))
         ratio = median(b / a for a, b in pairs[1:])
-        worst = max(worst, ratio)
+        found.append(Measured("trainer", f"{name}, beside a bare loop", ratio, "×", MOST_OVERHEAD))
         print(f"  {name:8} bare {1e3 * bare / steps:7.3f} ms a step, trainer {1e3 * ours / steps:7.3f}: {ratio:.3f} ×")
-    return worst
+    return found
 
 
 def loading(device: torch.device, rounds: int) -> float:
@@ -148,12 +151,14 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     device = torch.device(options.device)
-    ratio = overhead(device, options.steps, options.rounds)
+    found = overhead(device, options.steps, options.rounds)
     speed = loading(device, min(options.rounds, 5))
-    print(f"the trainer takes {ratio:.3f} × the bare loop's time (goal ≤ {MOST_OVERHEAD})")
-    print(f"the device loader is {speed:.1f} × as fast as the faster DataLoader (goal ≥ {LEAST_LOADER_SPEED})")
+    what = "batches made on the device, beside the faster DataLoader"
+    found.append(Measured("trainer", what, speed, "×", LEAST_LOADER_SPEED, at_least=True))
+    write(options.json, found)
 
 
 if __name__ == "__main__":

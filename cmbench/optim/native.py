@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
@@ -92,13 +93,25 @@ def loaded(variant: Variant) -> Kernel | None:
     """The C functions, tried on a sample; None, with a warning, where they can't be compiled or are wrong."""
     try:
         kernel = Kernel(library(variant.defines))
-        problem = "" if _is_right(kernel, variant) else "its result is wrong"
+        with _one_thread():
+            problem = "" if _is_right(kernel, variant) else "its result is wrong"
     except (CompilerError, OSError) as error:
         problem = str(error)
     if problem:
         _warn_once(problem)
         return None
     return kernel
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For what is small: waiting for a second thread would take longer than all of it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache
