@@ -66,12 +66,19 @@ def entries_of(optimizers: Any, where: str) -> Entries:
 
 
 def _spelled_out(entry: dict[str, Any]) -> dict[str, Any]:
-    """`module:NAME+sam+cg` as that name with a probe and a memory."""
+    """`module:NAME+sam+cg` as that name with a probe and a memory; raises `UserError` for other parts, and for two."""
     name, *parts = str(entry["name"]).split("+")
     if ":" not in name or not parts:
         return entry
     keys = {**dict.fromkeys(PROBES, "probe"), **dict.fromkeys(MEMORIES, "memory")}
-    return entry | {"name": name} | {keys.get(part, "probe"): part for part in parts}
+    found: dict[str, str] = {}
+    for part in parts:
+        if part not in keys:
+            raise unknown("part", part, keys, f"optimizer '{entry['name']}'")
+        if (key := keys[part]) in found:
+            raise UserError(f"optimizer '{entry['name']}': accepted: one {key}, not {found[key]} and {part}")
+        found[key] = part
+    return entry | {"name": name} | found
 
 
 def choose(entries: Entries, opts: Sequence[str], where: str) -> Entries:

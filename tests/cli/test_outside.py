@@ -175,6 +175,8 @@ def test_a_broken_optimizer_fails_its_run_and_leaves_the_others_alone(own):
     ("arguments", "message"),
     [
         (options("torch.optim:NAdamm"), "optimizers.torch.optim:NAdamm: 'torch.optim:NAdamm': 'torch.optim' has no"),
+        (options("torch.optim:Adam+sam+meg"), "'torch.optim:Adam+sam+meg': accepted: one probe, not sam and meg"),
+        (options("torch.optim:Adam+smm"), "unknown part 'smm': did you mean 'sam'? accepted: sam, meg, cg, cm"),
         (options("torch.nn:Linear"), "'torch.nn:Linear': it is the class Linear: accepted: a class derived from"),
         (
             [*options("torch.optim:NAdam"), "--set", "momentom=1"],
