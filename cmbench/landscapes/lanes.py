@@ -225,7 +225,8 @@ class _Run:
         self._digest(1)
         nan = torch.where(self.diverged < 0, 0.0, torch.nan)
         return Lanes(
-            position=self.x.detach().cpu(),
+            # A copy: a schedule-free optimizer goes on to weights of its own, in the same memory.
+            position=self.x.detach().cpu().clone(),
             loss=self.loss[0].cpu(),
             loss_best=(self.best + nan).cpu(),
             path_length=(self.length + nan).cpu(),

@@ -134,3 +134,11 @@ def test_state_bytes_count_every_tensor_of_the_optimizer(name):
     per_number = {"adam": 2, "adam_cm": 3 + 4, "sgd_cg": 1 + 4}[name]  # moments; sum and slots with them
     ranking = (2 * 4 + 1) * 10 * 8 if get_info(name).memory else 0
     assert 0 <= lanes.state_bytes - per_number * 20 * 8 - ranking <= 8  # the step counter, where there is one
+
+
+def test_a_schedule_free_lane_ends_where_its_loss_was_taken():
+    pytest.importorskip("pytorch_optimizer")
+    starts = start_points(0, 7, 3, (-2, 2))
+    lanes = run_lanes(levy, starts, "pytorch_optimizer:ScheduleFreeAdamW", {"lr": 0.1}, 30)
+    torch.testing.assert_close(levy(lanes.position), lanes.loss, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(lanes.positions[-1], lanes.position)
