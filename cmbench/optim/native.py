@@ -88,19 +88,24 @@ def _can_be_passed(group: GroupTensors, i: int, dtype: torch.dtype, slots: torch
     return alike and typed and total.dtype == torch.promote_types(dtype, torch.float32)
 
 
-@cache
 def loaded(variant: Variant) -> Kernel | None:
     """The C functions, tried on a sample; None, with a warning, where they can't be compiled or are wrong."""
+    found = _tried(variant)
+    if isinstance(found, Kernel):
+        return found
+    _warn_once(found)
+    return None
+
+
+@cache
+def _tried(variant: Variant) -> Kernel | str:
+    """The C functions, or why there are none."""
     try:
         kernel = Kernel(library(variant.defines))
-        with _one_thread():
-            problem = "" if _is_right(kernel, variant) else "its result is wrong"
     except (CompilerError, OSError) as error:
-        problem = str(error)
-    if problem:
-        _warn_once(problem)
-        return None
-    return kernel
+        return str(error)
+    with _one_thread():
+        return kernel if _is_right(kernel, variant) else "its result is wrong"
 
 
 @contextmanager
@@ -120,8 +125,9 @@ def _warn_once(problem: str) -> None:
 
 
 def is_available(rule: str, memory: str, slots: torch.dtype = torch.float32) -> bool:
-    """Whether there is a native step for parameters of float32; compiles and tries it."""
-    return rule in ROLES and not is_off() and loaded(Variant(rule, memory, torch.float32, slots)) is not None
+    """Whether there is a native step for parameters of float32; compiles and tries it, and warns of nothing."""
+    known = rule in ROLES and not is_off()
+    return known and isinstance(_tried(Variant(rule, memory, torch.float32, slots)), Kernel)
 
 
 Function = Callable[..., None]

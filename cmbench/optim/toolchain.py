@@ -17,7 +17,9 @@ SOURCE = Path(__file__).with_name("native.c")
 OFF = "CMBENCH_NO_NATIVE"
 """A variable of the environment: if it is set, and not to 0, nothing is compiled."""
 
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-ffp-contract=off", "-fopenmp", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-ffp-contract=off", "-shared", "-fPIC")
+_THREADS = ("-fopenmp",)
+"""Not every compiler has OpenMP: without, one thread does it."""
 
 
 def is_off() -> bool:
@@ -34,24 +36,29 @@ def library(defines: tuple[str, ...]) -> ctypes.CDLL:
     """The native step compiled with `defines`, `NAME=VALUE` each, by $CC with $CFLAGS after our own flags.
 
     A file for each content of source, compiler, flags and processor; written under another name and then renamed, so
-    that any number of processes may do it at once. Raises `OSError` where there is no compiler, where it refuses, and
-    where what it has made cannot be loaded.
+    that any number of processes may do it at once; in a folder of this process alone where the cache cannot be
+    written. Raises `CompilerError` where there is no compiler and where it refuses, `OSError` where what it has made
+    cannot be loaded.
     """
     compiler = _compiler()
-    command = [compiler, *_FLAGS, *os.environ.get("CFLAGS", "").split(), *(f"-D{define}" for define in defines)]
-    marks = (SOURCE.read_text(), _version(compiler), _processor(), " ".join(command))
-    key = hashlib.sha256("\0".join(marks).encode()).hexdigest()[:32]
+    own = (*_FLAGS, *os.environ.get("CFLAGS", "").split(), *(f"-D{define}" for define in defines))
+    marks = (SOURCE.read_text(), _version(compiler), _processor(), compiler, *_THREADS, *own)
+    name = f"{hashlib.sha256(chr(0).join(marks).encode()).hexdigest()[:32]}.so"
     try:
         place = folder()
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = place / f"{key}.so"
-        if not made.exists():
-            _compile(command, made)
-    except OSError:
-        made = Path(_own_folder()) / f"{key}.so"
-        if not made.exists():
-            _compile(command, made)
-    return ctypes.CDLL(str(made))
+        return ctypes.CDLL(str(_made(place / name, compiler, own)))
+    except (OSError, RuntimeError):  # the latter where nobody knows a home
+        return ctypes.CDLL(str(_made(Path(_own_folder()) / name, compiler, own)))
+
+
+def _made(file: Path, compiler: str, flags: tuple[str, ...]) -> Path:
+    if not file.exists():
+        try:
+            _compile([compiler, *_THREADS, *flags], file)
+        except CompilerError:
+            _compile([compiler, *flags], file)
+    return file
 
 
 def _compile(command: list[str], made: Path) -> None:

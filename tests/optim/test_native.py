@@ -40,8 +40,10 @@ def test_a_wrong_one_is_not_used(mistake, monkeypatch):
 
     monkeypatch.setattr(native.NativePlan, "run", run)
     native._warn_once.cache_clear()
+    native._tried.cache_clear()
     with pytest.warns(UserWarning, match=r"no native step, foreach is used instead \(its result is wrong\)"):
-        assert loaded.__wrapped__(variant) is None
+        assert loaded(variant) is None
+    native._tried.cache_clear()
 
 
 def shaped(how):
@@ -177,6 +179,18 @@ def test_what_the_environment_says_is_heeded(environment, plan, warning, tmp_pat
     assert used == plan
     assert warning in err
     assert bool(warning) == ("fused=True" in err)
+
+
+@pytest.mark.long
+def test_a_compiler_without_openmp_makes_one_for_a_single_thread(tmp_path):
+    compiler = tmp_path / "plain-cc"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$*" in *-fopenmp*) echo "error: no -fopenmp" >&2; exit 1;; esac\nexec cc "$@"\n'
+    )
+    compiler.chmod(0o755)
+    (used, total), err = ended(start(XDG_CACHE_HOME=str(tmp_path / "own"), CC=str(compiler)))
+    (same, expected), _ = ended(start(XDG_CACHE_HOME=str(tmp_path / "other")))
+    assert (used, same, total, err) == ("NativePlan", "NativePlan", expected, "")
 
 
 def test_another_source_compiler_or_flag_makes_another_file(tmp_path, monkeypatch):
