@@ -73,7 +73,10 @@ class CriticalOptimizer(BufferedOptimizer):
             raise RuntimeError("first_step='authors': the first step is not for torch.compile: make it without")
         if group["capacity"] > 0:
             made.totals, *ranking, made.slots = columns[len(names) :]
-            made.rankings = [Ranking(*each) for each in zip(*ranking, strict=True)]
+            if group["scope"] == "per_tensor":
+                made.rankings = [Ranking(*each) for each in zip(*ranking, strict=True)]
+            else:
+                made.rankings = [Ranking(*(column[0] for column in ranking))] * active
             made.scales = _scales(made, group["scope"])
         return made
 
