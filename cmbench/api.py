@@ -58,6 +58,29 @@ class Machine:
     tensorboard: Path | None = None
 
 
+class Workloads:
+    """The workloads of a command's suites: suites of one workload with the same options share it, and its data."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._made: dict[str, Workload] = {}
+
+    def of(self, suite: ResolvedSuite[TrainSuite]) -> Workload:
+        """The suite's workload."""
+        key = self._key(suite)
+        if key not in self._made:
+            self._made[key] = _maker(suite, self._machine)()
+        return self._made[key]
+
+    def keep(self, suites: Sequence[ResolvedSuite[TrainSuite]]) -> None:
+        """Lets go of those that none of `suites`, which are still to come, is trained on."""
+        wanted = set(map(self._key, suites))
+        self._made = {key: workload for key, workload in self._made.items() if key in wanted}
+
+    def _key(self, suite: ResolvedSuite[TrainSuite]) -> str:
+        return repr([suite.settings.workload, sorted(suite.settings.options.items())])
+
+
 def run_suite(
     suite: str | ResolvedSuite[Suite],
     *,
@@ -68,6 +91,7 @@ def run_suite(
     force: bool = False,
     machine: Machine = Machine(),
     listener: Listener | None = None,
+    workloads: Workloads | None = None,
 ) -> Outcome:
     """Runs what a suite plans and `out` has no finished result of, stores it, and returns every result of the plan.
 
@@ -82,6 +106,7 @@ def run_suite(
         force: run again what is finished.
         machine: the device, how many runs at once, where the data is.
         listener: hears how it goes on.
+        workloads: those of the same machine that other calls have loaded, which need not be loaded again.
 
     Raises `UserError` for what the caller can mend, before anything runs; a run that fails is a result with that
     status. What somebody else's optimizer, workload or surface prints goes to stderr. Ctrl-C lets the run save a
@@ -92,7 +117,7 @@ def run_suite(
     elif opts or sets:
         raise UserError("opts and sets: accepted: with the name or the file of a suite")
     with redirect_stdout(sys.stderr):
-        return _run(suite, Path(out), seeds, force, machine, listener)
+        return _run(suite, Path(out), seeds, force, machine, listener, workloads or Workloads(machine))
 
 
 def _run(
@@ -102,11 +127,12 @@ def _run(
     force: bool,
     machine: Machine,
     listener: Listener | None,
+    workloads: Workloads,
 ) -> Outcome:
     kind = suite.settings.kind
     if kind == "train":
         training = cast(ResolvedSuite[TrainSuite], suite)
-        return _train(training, out, seeds=seeds, force=force, machine=machine, listener=listener)
+        return _train(training, out, workloads, seeds=seeds, force=force, machine=machine, listener=listener)
     if seeds is not None:
         raise UserError(f"seeds: accepted: with a suite of kind 'train', not '{kind}'")
     if kind == "sharpness":
@@ -125,18 +151,20 @@ def _run(
     return cells.run_suite(surfaces, store, force=force, device=where, listener=listener)
 
 
-def check_suite(suite: ResolvedSuite[Suite], machine: Machine = Machine()) -> None:
+def check_suite(suite: ResolvedSuite[Suite], workloads: Workloads | None = None) -> None:
     """Raises `UserError` for what is wrong with a suite beyond what its file can show: its surfaces, its data."""
     if suite.settings.kind in LANDSCAPES:
         cells.prepare(cast(ResolvedSuite[LandscapeSuite], suite))
     elif suite.settings.kind == "train":
-        _with_workload(cast(ResolvedSuite[TrainSuite], suite), machine)[1].identity()
+        _with_workload(cast(ResolvedSuite[TrainSuite], suite), workloads or Workloads(Machine()))[1].identity()
 
 
-def _with_workload(suite: ResolvedSuite[TrainSuite], machine: Machine) -> tuple[ResolvedSuite[TrainSuite], Workload]:
+def _with_workload(
+    suite: ResolvedSuite[TrainSuite], workloads: Workloads
+) -> tuple[ResolvedSuite[TrainSuite], Workload]:
     """The suite with its optimizers imported and its workload's options that are not defaults, and the workload."""
     suite = completed(suite)
-    workload = _maker(suite, machine)()
+    workload = workloads.of(suite)
     chosen = {name: workload.chosen[name] for name in suite.settings.options}
     options = {name: value for name, value in chosen.items() if value != workload.options[name].default}
     return replace(suite, settings=suite.settings.model_copy(update={"options": options})), workload
@@ -151,6 +179,7 @@ def _maker(suite: ResolvedSuite[TrainSuite], machine: Machine) -> Callable[[], W
 def _train(
     suite: ResolvedSuite[TrainSuite],
     out: Path,
+    workloads: Workloads,
     *,
     seeds: int | Sequence[int] | None,
     force: bool,
@@ -158,7 +187,7 @@ def _train(
     listener: Listener | None,
 ) -> Outcome:
     """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
-    suite, workload = _with_workload(suite, machine)
+    suite, workload = _with_workload(suite, workloads)
     wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
     specs = plan_training(suite, workload.identity(), wanted)
     gauges = sharpness_gauges(suite.settings.telemetry, suite.settings.batch_size)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
+
+if TYPE_CHECKING:
+    from cmbench.experiments.settings import TrainSuite
+    from cmbench.experiments.suite import ResolvedSuite
 
 Suite = Annotated[
     str,
@@ -82,26 +88,31 @@ def train(
         for name in named(suite, "train")
     ]
 
-    from cmbench.api import Machine, check_suite, run_suite
+    from cmbench.api import Machine, Workloads, check_suite, run_suite
     from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
-    from cmbench.report.captions import plural
     from cmbench.training.processes import is_main_process
 
     machine, outcomes = Machine(device, jobs, threads, data_dir, tensorboard), []
+    workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
+    run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
     if len(suites) > 1:
         for each in suites:
-            check_suite(each, machine)  # what is wrong with the last one is said before the first one runs
+            check_suite(each, workloads)  # what is wrong with the last one is said before the first one runs
     with Narrator(quiet=quiet or not is_main_process()) as narrator:
-        for each in suites:
+        for number, each in enumerate(suites):
+            workloads.keep(suites[number:])
             if grid:
-                trials, count = len(each.optimizers), len({*seed}) if seed else each.settings.seeds
-                product = f"{plural(trials, 'setting')} × {plural(count, 'seed')} = {plural(trials * count, 'run')}"
-                narrator.say(f"{each.name}: {product}")
-            only = list(dict.fromkeys(seed)) if seed else None
-            outcomes.append(
-                run_suite(each, out=out, seeds=only, force=force, machine=machine, listener=narrator)
-            )  # fmt: skip
+                narrator.say(_size(each, only))
+            outcomes.append(run(each, listener=narrator))
     if is_main_process():
         outcome = together(outcomes)
         finish(outcome, json=json, suites=suites, specs=outcome.specs)
+
+
+def _size(grid: ResolvedSuite[TrainSuite], seeds: Sequence[int] | None) -> str:
+    """`digits_grid: 72 settings × 2 seeds = 144 runs`."""
+    from cmbench.report.captions import plural
+
+    trials, count = len(grid.optimizers), len(seeds) if seeds else grid.settings.seeds
+    return f"{grid.name}: {plural(trials, 'setting')} × {plural(count, 'seed')} = {plural(trials * count, 'run')}"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from cmbench.errors import UserError
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.reader import ResultReader, json_files
 from cmbench.experiments.result import Result
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -103,6 +104,7 @@ class ResultStore:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._places: dict[str, list[Path]] | None = None
+        self._reader = ResultReader()
 
     def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
@@ -112,7 +114,7 @@ class ResultStore:
         """The stored result of `spec`, if there is one."""
         path = self.path(spec)
         try:
-            return self.read(path) if path.exists() else None
+            return self._reader.read(path) or (self.read(path) if path.exists() else None)
         except OSError as error:
             raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
 
@@ -164,6 +166,5 @@ class ResultStore:
 
     def results(self, suite: str | None = None) -> Iterator[tuple[Path, Result]]:
         """Every stored result with its path, ordered by path; of one suite where `suite` is given."""
-        base = self.root / folder_name(suite) if suite else self.root
-        for path in sorted(base.rglob("*.json")):
-            yield path, self.read(path)
+        for path in json_files(self.root / folder_name(suite) if suite else self.root):
+            yield path, self._reader.read(path) or self.read(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from cmbench.errors import UserError, suggest
 from cmbench.experiments.files import folder_name
 from cmbench.experiments.grid import shipped, suite_of_grid
+from cmbench.experiments.reader import collector_paused
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, is_file_name, load_suite, named
@@ -68,14 +69,16 @@ def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) 
     out, store = Path(out), ResultStore(out)
     names = [suites] if isinstance(suites, str) else suites
     if not names:
-        found = tuple(result for _, result in store.results())
+        with collector_paused():
+            found = tuple(result for _, result in store.results())
         missing = [] if found else [f"{out}: no results; for some: cmbench train --suite digits{out_option(out)}"]
         return Results(found, (), tuple(missing))
     results, given, missing = [], [], []
     for name in dict.fromkeys(each for given_name in names for each in _meant(given_name, out)):
         suite = load_suite(name) if is_file_name(name) else shipped(name)
         stem = suite.name if suite else name
-        own = [result for _, result in store.results(stem) if result.suite.name == stem]
+        with collector_paused():
+            own = [result for _, result in store.results(stem) if result.suite.name == stem]
         results += own
         if suite and is_file_name(name):
             given.append(suite)

@@ -34,7 +34,7 @@ from cmbench.workloads.base import Workload
 
 @dataclass
 class Runner:
-    """Trains specs of `workload`, whose data is loaded before the first of them, and not when there is none.
+    """Trains specs of `workload`, whose data is loaded before the first of them, unless it is, and not without any.
 
     In another process `make` makes the workload anew: one of a user's file is not to be found there by its class.
 
@@ -51,14 +51,11 @@ class Runner:
     tensorboard: Path | None = None
     processes: Processes = ALONE
     interrupt: Interrupt = field(default_factory=Interrupt)
-    _loaded: bool = False
 
     def __call__(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
         self._stop_if_interrupted()
-        if not self._loaded:
-            self.workload.load(self.device)
-            self._loaded = True
-            self._stop_if_interrupted()
+        self.workload.load_once(self.device)
+        self._stop_if_interrupted()
         try:
             return self._train(spec, observer)
         except UserError:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.workloads.download import Report, silent
+from cmbench.workloads.fingerprints import fingerprint_of
 from cmbench.workloads.metrics import WHOLE, AllReduce, Evaluation, Metric, Shard
 from cmbench.workloads.options import Option, Value
 
@@ -127,6 +128,7 @@ class Workload(ABC):
     source: str = ""
     """What stands for the code of a workload that is not registered here."""
     options: ClassVar[Mapping[str, Option]] = MappingProxyType({})
+    _loaded_on: torch.device | None = None
 
     def __init__(self, data_dir: Path | None = None, chosen: Mapping[str, Value] = MappingProxyType({})) -> None:
         self.data_dir = data_dir
@@ -156,14 +158,27 @@ class Workload(ABC):
     def fingerprint(self) -> str:
         """A hash of the data and of how it is split."""
 
+    def data_files(self) -> Sequence[Path]:
+        """The files that `fingerprint` is made of, where reading them takes long: as long as they are the same, it is.
+
+        A folder stands for the names in it. None of them where the data is not here.
+        """
+        return ()
+
     def identity(self) -> str:
         """What enters the identity of every run on it, `FINGERPRINT.vVERSION`, after its source if it has one."""
-        own = f"{self.fingerprint()}.v{self.version}"
+        own = f"{fingerprint_of(self)}.v{self.version}"
         return f"{self.source}.{own}" if self.source else own
 
     @abstractmethod
     def load(self, device: torch.device) -> None:
         """Puts the data on `device`."""
+
+    def load_once(self, device: torch.device) -> None:
+        """`load`, unless the data is on `device` already."""
+        if self._loaded_on != device:
+            self.load(device)
+            self._loaded_on = device
 
     @abstractmethod
     def model(self) -> nn.Module:

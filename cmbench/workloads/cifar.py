@@ -46,6 +46,9 @@ class CIFAR(TensorClassification, SingleTask):
     def is_here(self) -> bool:
         return self._folder() is not None
 
+    def data_files(self) -> list[Path]:
+        return data_locations.present(self._folder(), self.files)
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The training images, (N, 3, 32, 32) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()

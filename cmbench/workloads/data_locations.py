@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +34,13 @@ def find(
 def holds(folder: Path, files: Sequence[str]) -> bool:
     """Whether all `files` are in `folder`, plain or with `.gz`."""
     return all((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in files)
+
+
+def present(folder: Path | None, files: Iterable[str]) -> list[Path]:
+    """Those `files` of `folder` that are read: plain, or with `.gz` where there is no plain one; none of no folder."""
+    if folder is None:
+        return []
+    return [folder / name if (folder / name).is_file() else folder / f"{name}.gz" for name in files]
 
 
 def parquet(folder: Path, split: str) -> list[Path]:

@@ -44,6 +44,9 @@ class FashionMNIST(TensorClassification, SingleTask):
     def is_here(self) -> bool:
         return self._folder() is not None
 
+    def data_files(self) -> list[Path]:
+        return data_locations.present(self._folder(), (IMAGES, LABELS))
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The training images, (N, 28, 28) bytes, and their classes (N,); raises `UserError` for other files."""
         folder = self._folder()

@@ -36,6 +36,9 @@ class ImageSource(Protocol):
     def is_here(self) -> bool:
         """Whether its files are on this machine."""
 
+    def data_files(self) -> list[Path]:
+        """Those that are read."""
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes, (N, 3, 32, 32) or grey (N, 28, 28), and classes (N,); raises `UserError` for other files."""
 
@@ -115,6 +118,10 @@ class FiveDatasetsOnline(Stream):
 
     def is_here(self) -> bool:
         return not self._missing()
+
+    def data_files(self) -> list[Path]:
+        parts = [member.source(self.data_dir).data_files() for member in self.members]
+        return [file for part in parts for file in part] if all(parts) else []
 
     def _read(self) -> Iterator[tuple[Member, np.ndarray, np.ndarray]]:
         if missing := self._missing():

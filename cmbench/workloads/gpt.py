@@ -69,6 +69,9 @@ class GPT(SingleTask):
         candidates = ([place / name for name in FILES], [place], [place.with_name(f"{place.name}.txt")])
         return next((files for files in candidates if all(file.is_file() for file in files)), [])
 
+    def data_files(self) -> list[Path]:
+        return [] if self.chosen["text"] == EMBEDDED else self._files()
+
     def is_here(self) -> bool:
         return self.chosen["text"] == EMBEDDED or bool(self._files())
 

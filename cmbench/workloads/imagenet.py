@@ -57,6 +57,17 @@ class ImageNet(Classification, SingleTask):
     def is_here(self) -> bool:
         return self._folder() is not None
 
+    def data_files(self) -> list[Path]:
+        """The folders of the classes: each is as old as the last change to its list of files, which is all that counts.
+
+        None where there are parquet files, whose sizes are known at once.
+        """
+        folder = self._folder()
+        if folder is None or data_locations.parquet(folder, "train"):
+            return []
+        splits = [folder / "train", folder / "val"]
+        return splits + [Path(entry.path) for split in splits for entry in os.scandir(split) if entry.is_dir()]
+
     def _found(self) -> Path:
         folder = self._folder()
         if folder is None:

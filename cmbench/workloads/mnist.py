@@ -27,6 +27,9 @@ class MNIST:
     def is_here(self) -> bool:
         return self._folder() is not None
 
+    def data_files(self) -> list[Path]:
+        return data_locations.present(self._folder(), (IMAGES, LABELS))
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (N, 28, 28) and classes (N,); raises `UserError` for other files."""
         folder = self._folder()

@@ -44,6 +44,12 @@ class NotMNIST:
     def is_here(self) -> bool:
         return self._place() is not None
 
+    def data_files(self) -> list[Path]:
+        place = self._place()
+        if place is None or place.is_file():
+            return [place] if place else []
+        return [file for letter in LETTERS for file in sorted((place / letter).glob("*.png"))]
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (N, 28, 28), ordered by the names of their files, and classes (N,), 0 for A.
 

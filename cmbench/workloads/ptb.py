@@ -38,6 +38,9 @@ class PTB(LanguageModelling):
     def is_here(self) -> bool:
         return self._folder() is not None
 
+    def data_files(self) -> list[Path]:
+        return data_locations.present(self._folder(), FILES.values())
+
     def _read(self) -> dict[str, list[str]]:
         folder = self._folder()
         if folder is None:

@@ -30,6 +30,9 @@ class SVHN:
     def is_here(self) -> bool:
         return self._folder() is not None
 
+    def data_files(self) -> list[Path]:
+        return data_locations.present(self._folder(), (FILE,))
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (N, 3, 32, 32) and classes (N,); raises `UserError` for another file."""
         from scipy.io import loadmat

@@ -6,21 +6,37 @@ import time
 
 import pytest
 
+from cmbench.experiments.plan import plan_training
+from cmbench.experiments.suite import load_suite
+from tests.report.results import DATA, save, train_results
+
 HEAVY = ("torch", "torchvision", "pandas", "scipy", "matplotlib", "plotly", "sklearn", "datasets")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["suites"], ["suites", "digits"], ["train", "--help"]])
 def test_help_and_suites_load_nothing_heavy(arguments, tmp_path):
+    _run_without(HEAVY, arguments, tmp_path)
+
+
+def test_a_report_of_finished_runs_loads_neither_torch_nor_a_plotting_library(tmp_path):
+    suite = load_suite("digits", kind="train")
+    specs = plan_training(suite, DATA)
+    accuracies = {optimizer.label: [97.0, 96.5, 98.0, 97.5, 96.0] for optimizer in suite.optimizers}
+    save(tmp_path / "results", specs, train_results(specs, accuracies))
+    _run_without([name for name in HEAVY if name != "scipy"], ["report"], tmp_path)
+
+
+def _run_without(libraries, arguments, folder):
     code = (
         "import sys\n"
         "from cmbench.cli.main import main\n"
         f"sys.argv[1:] = {arguments!r}\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        f"loaded = [name for name in {libraries!r} if name in sys.modules]\n"
         "assert not loaded, loaded\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,15 @@ def tables(
     loaded = results.suites if isinstance(results, Results) else ()
     given = {suite.name: suite for suite in (*loaded, *suites)}
     wanted = None if expected is None else list(expected)
-    names = dict.fromkeys([result.suite.name for result in results] + [spec.suite.name for spec in wanted or ()])
+    by_suite: dict[str, list[Result]] = {}
+    for result in results:
+        by_suite.setdefault(result.suite.name, []).append(result)
+    names = dict.fromkeys([*by_suite, *(spec.suite.name for spec in wanted or ())])
     measured = [result for result in results if result.kind == "sharpness"]
     trained = {result.id for result in results if result.kind == "train"}
     found: list[Table] = []
     for name in names:
-        own = [result for result in results if result.suite.name == name]
+        own = by_suite.get(name, [])
         suite = given.get(name) or shipped_suite_of(name, own)
         specs = None if wanted is None else [spec for spec in wanted if spec.suite.name == name]
         kinds = dict.fromkeys([result.kind for result in own] + [spec.kind for spec in specs or ()])

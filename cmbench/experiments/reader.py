@@ -1,0 +1,69 @@
+"""Reads many results in little time and memory: what they have in common is held once."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from cmbench.experiments.result import Result
+
+_SHARED = ("suite", "optimizer", "settings", "judged_by", "environment")
+"""Fields that many results agree in."""
+
+
+class ResultReader:
+    """Reads results, of which equal suites, optimizers, settings and environments are one object, not to be changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+        self._names: dict[frozenset[str], set[str]] = {}
+
+    def read(self, path: Path | str) -> Result | None:
+        """The result in the file at `path`; None where there is none, which `read_document` says more of."""
+        try:
+            with open(path, "rb", buffering=0) as file:
+                result = Result.model_validate_json(file.read())
+        except (OSError, ValidationError):
+            return None
+        fields = result.__dict__
+        for name in _SHARED:
+            value = fields[name]
+            if value is not None:
+                key = repr(value.__dict__ if isinstance(value, BaseModel) else value)
+                fields[name] = self._known.setdefault(key, value)
+        for record in (result, result.cost):
+            if record is not None:
+                names = record.model_fields_set
+                same = self._names.setdefault(frozenset(names), names)
+                object.__setattr__(record, "__pydantic_fields_set__", same)
+        return result
+
+
+def json_files(folder: Path) -> list[Path]:
+    """Every file `*.json` below `folder`, in the order of their paths; links to folders are not followed."""
+    found = [
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".json")
+    ]  # fmt: skip
+    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keeps Python from looking for cycles among records that are all to stay, which takes longer than reading them."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
