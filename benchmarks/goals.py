@@ -20,6 +20,8 @@ from rich.table import Table
 
 from cmbench.experiments.environment import environment
 
+HEADER = ("benchmark", "what", "measured", "goal")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -51,6 +53,16 @@ def write(file: str | None, measured: Sequence[Measured]) -> None:
         Path(file).write_text(json.dumps([asdict(each) for each in measured], indent=1, ensure_ascii=False) + "\n")
 
 
+def table(measured: Sequence[Measured], title: str | None = None) -> Table:
+    """A row for each; one that misses its goal is red."""
+    made = Table(title=title, title_justify="left")
+    for name in HEADER:
+        made.add_column(name, justify="right" if name in ("measured", "goal") else "left")
+    for each in measured:
+        made.add_row(*each.cells, style="" if each.is_reached else "red")
+    return made
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
@@ -60,19 +72,13 @@ def main() -> int:
     here = environment()
     commit = (here["git_commit"] or "none")[:10]
     title = f"{here['cpu']}, {here['threads']} threads, torch {here['torch']}, commit {commit}"
-    header = ("benchmark", "what", "measured", "goal")
     if options.markdown:
-        print(f"{title}\n\n| {' | '.join(header)} |\n|---|---|---:|---:|")
+        print(f"{title}\n\n| {' | '.join(HEADER)} |\n|---|---|---:|---:|")
         for each in every:
             benchmark, what, value, goal = each.cells
             print(f"| {benchmark} | {what} | {value if each.is_reached else f'**{value}**'} | {goal} |")
     else:
-        table = Table(title=title, title_justify="left")
-        for name in header:
-            table.add_column(name, justify="right" if name in ("measured", "goal") else "left")
-        for each in every:
-            table.add_row(*each.cells, style="" if each.is_reached else "red")
-        Console().print(table)
+        Console().print(table(every, title))
     return int(not all(each.is_reached for each in every))
 
 

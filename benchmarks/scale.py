@@ -1,11 +1,11 @@
 """How long `cmbench report` takes over many results, with what memory, and a plan of many runs that are finished.
 
-    python benchmarks/scale.py [--results N ...] [--runs 10000] [--keep DIR] [--require]
+    python benchmarks/scale.py [--results N ...] [--runs 10000] [--keep DIR] [--json FILE]
 
 The results are made up, in their true format: training runs of 12 epochs, of ten optimizers and fifty seeds in each
 suite, beside `digits`, which ships with cmbench. A report is a whole process, by the wall clock and its largest
 resident memory. A plan is timed within a process of its own, after its imports: from the suite to the runs, their
-identities, and the finished result of each in the store. Exit code 1 where `--require` is given and a goal is missed.
+identities, and the finished result of each in the store.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from goals import Measured, table, write
 from rich.console import Console
-from rich.table import Table
 
 from cmbench.experiments.plan import RunSpec, plan_training
 from cmbench.experiments.result import Cost, JudgedBy, Result
@@ -48,16 +47,9 @@ print(time.perf_counter() - began, outcome.skipped)
 """
 
 
-@dataclass(frozen=True)
-class Goal:
-    """The most seconds and MB that something may take; None where nothing is asked."""
-
-    seconds: float | None = None
-    megabytes: float | None = None
-
-
-REPORTS = {100: Goal(1), 10_000: Goal(2.8, 303), 100_000: Goal(25, 1000)}
-PLANNING = Goal(3)
+REPORTS = {100: (1, None), 10_000: (2.8, 303), 100_000: (25, 1000)}
+"""The most seconds and MB that a report of so many results should take."""
+PLANNING = 3
 
 
 def suite(folder: Path, name: str, seeds: int, epochs: int = EPOCHS) -> ResolvedSuite:
@@ -163,48 +155,30 @@ def planning(folder: Path, runs: int) -> float:
     return float(seconds)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=int, nargs="*", default=list(REPORTS), help="of a report")
     parser.add_argument("--runs", type=int, default=10_000, help="of a plan; 0 for none")
     parser.add_argument("--keep", type=Path, help="a folder for what is made up, which is found there again")
-    parser.add_argument("--require", action="store_true", help="exit with 1 where a goal is missed")
+    parser.add_argument("--json", metavar="FILE", help="write what was measured beside its goals")
     arguments = parser.parse_args()
-
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
-        rows = []
+        folder.mkdir(parents=True, exist_ok=True)
+        measured = []
         for count in arguments.results:
             out = folder / f"results_{count}"
             if not out.exists():
-                folder.mkdir(parents=True, exist_ok=True)
                 make(planned(folder, count), out)
-            rows.append((f"report of {count:,} results", *report(out), REPORTS.get(count, Goal())))
+            what, goal = f"report of {count:,} results", REPORTS.get(count, (None, None))
+            values = zip(report(out), ("s", "MB"), goal, strict=True)
+            measured += [Measured("scale", what, value, unit, most) for value, unit, most in values]
         if arguments.runs:
-            folder.mkdir(parents=True, exist_ok=True)
-            goal = PLANNING if arguments.runs <= 10_000 else Goal()
-            rows.append((f"plan of {arguments.runs:,} finished runs", planning(folder, arguments.runs), None, goal))
-    missed = show(rows)
-    return 1 if arguments.require and missed else 0
-
-
-def show(rows: list[tuple[str, float, float | None, Goal]]) -> bool:
-    """Prints each measurement beside its goal; whether one was missed."""
-    table, missed = Table(), False
-    table.add_column("what", no_wrap=True)
-    for column in ("s", "goal", "MB", "goal"):
-        table.add_column(column, justify="right")
-    for what, seconds, megabytes, goal in rows:
-        cells = [what]
-        for value, most, digits in ((seconds, goal.seconds, 2), (megabytes, goal.megabytes, 0)):
-            over = value is not None and most is not None and value > most
-            missed = missed or over
-            shown = "" if value is None else f"{value:,.{digits}f}"
-            cells += [f"[red]{shown}[/red]" if over else shown, "" if most is None else f"{most:g}"]
-        table.add_row(*cells)
-    Console(width=100).print(table)
-    return missed
+            goal, seconds = PLANNING if arguments.runs <= 10_000 else None, planning(folder, arguments.runs)
+            measured.append(Measured("scale", f"plan of {arguments.runs:,} finished runs", seconds, "s", goal))
+    Console().print(table(measured))
+    write(arguments.json, measured)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
