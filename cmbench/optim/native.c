@@ -15,15 +15,20 @@
 #include <stdint.h>
 #include <string.h>
 
-#define F32 0
-#define F64 1
-#define BF16 2
-#define F16 3
-#define ADAM 0
-#define SGD 1
-#define RMSPROP 2
-#define CM 0
-#define CG 1
+/* From 1 on: a name that is none of these is 0 to the preprocessor. */
+#define F32 1
+#define F64 2
+#define BF16 3
+#define F16 4
+#define ADAM 1
+#define SGD 2
+#define RMSPROP 3
+#define CM 1
+#define CG 2
+
+#if !RULE || !MEMORY || !PARAM || !SLOT
+#error "RULE, MEMORY, PARAM and SLOT: one of the names above each"
+#endif
 
 #if PARAM == F64
 typedef double wide;

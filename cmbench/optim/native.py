@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -30,12 +30,6 @@ SMALL = 1 << 15
 """Elements up to which a second thread would take longer to wake up than it would save."""
 
 _KINDS = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16", torch.float16: "F16"}
-ROLES: dict[str, dict[str, str]] = {
-    "adam": {"momentum": "exp_avg", "square": "exp_avg_sq"},
-    "sgd": {"momentum": "momentum_buffer"},
-    "rmsprop": {"momentum": "momentum_buffer", "square": "square_avg"},
-}
-"""The names of what a rule keeps, by what it is for the C function, which knows these rules."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,8 @@ def native_plan(kind: tuple[object, ...], group: GroupTensors, deferred: bool) -
     native step is switched off: there torch's compiler may do it.
     """
     rule, memory = group.rule.key, group.memory.key
-    known = RULES.get(rule) is group.rule and rule in ROLES and MEMORIES.get(memory) is group.memory
-    if not known or is_off() or not group.params or not group.slots:
+    known = RULES.get(rule) is group.rule and MEMORIES.get(memory) is group.memory
+    if not known or roles_of(group.rule) is None or is_off() or not group.params or not group.slots:
         return None
     first, slots = group.params[0], group.slots[0]
     if first.dtype not in _KINDS or slots.dtype not in _KINDS:
@@ -75,6 +69,12 @@ def native_plan(kind: tuple[object, ...], group: GroupTensors, deferred: bool) -
         return None
     kernel = loaded(Variant(rule, memory, first.dtype, slots.dtype))
     return NativePlan(kind, group, members, deferred, kernel) if kernel else NoPlan(kind, group)
+
+
+def roles_of(rule: Rule) -> Mapping[str, str] | None:
+    """The names of a rule's state by what they are for the C function; None for a rule that it does not know."""
+    found: Mapping[str, str] | None = vars(type(rule)).get("native")
+    return found
 
 
 def _can_be_passed(group: GroupTensors, i: int, dtype: torch.dtype, slots: torch.dtype) -> bool:
@@ -126,7 +126,7 @@ def _warn_once(problem: str) -> None:
 
 def is_available(rule: str, memory: str, slots: torch.dtype = torch.float32) -> bool:
     """Whether there is a native step for parameters of float32; compiles and tries it, and warns of nothing."""
-    known = rule in ROLES and not is_off()
+    known = rule in RULES and roles_of(RULES[rule]) is not None and not is_off()
     return known and isinstance(_tried(Variant(rule, memory, torch.float32, slots)), Kernel)
 
 
@@ -154,7 +154,7 @@ class NativePlan(Plan):
         self._kernel, self._is_before = kernel, deferred
         entries = group.state.get(group.memory.entry_stays_in or "", group.params)
         self._buffers = [(group.slots[i], group.totals[i], entries[i]) for i in members]
-        roles = ROLES[group.rule.key]
+        roles = roles_of(group.rule) or {}
         is_cm = group.memory.entry_stays_in is not None
         names = (group.memory.entry_stays_in, None if is_cm else roles.get("momentum"), roles.get("square"))
         params = [group.params[i] for i in members]

@@ -12,7 +12,9 @@ import torch
 
 from cmbench.optim import create_optimizer, native, toolchain
 from cmbench.optim.memories import MEMORIES
-from cmbench.optim.native import CHUNK, Chunks, Variant, loaded
+from cmbench.optim.native import CHUNK, Chunks, Variant, loaded, roles_of
+from cmbench.optim.rules import RULES
+from cmbench.optim.rules.adam import Adam
 
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 pytestmark = needs_compiler
@@ -21,11 +23,19 @@ WIDE = (torch.float32, torch.float64)
 HALF = (torch.bfloat16, torch.float16)
 
 
-@pytest.mark.parametrize(("rule", "memory"), list(product(native.ROLES, MEMORIES)))
+@pytest.mark.parametrize(("rule", "memory"), list(product(RULES, MEMORIES)))
 @pytest.mark.parametrize("dtype", WIDE + HALF, ids=str)
 @pytest.mark.parametrize("slots", WIDE + HALF, ids=str)
 def test_it_is_right_for_every_rule_memory_and_type(rule, memory, dtype, slots):
     assert loaded(Variant(rule, memory, dtype, slots)) is not None
+
+
+def test_a_rule_made_of_another_is_not_taken_for_it():
+    class Another(Adam):
+        pass
+
+    assert roles_of(RULES["adam"]) == {"momentum": "exp_avg", "square": "exp_avg_sq"}
+    assert roles_of(Another(key="another")) is None
 
 
 @pytest.mark.parametrize("mistake", ["params", "totals", "slots"])
@@ -169,7 +179,7 @@ def test_many_processes_at_once_make_one_file(tmp_path):
         ({toolchain.OFF: "1"}, "CompiledPlan", ""),
         ({"CC": "/nowhere/cc"}, "NoPlan", "foreach is used instead (no C compiler: /nowhere/cc)"),
         ({"CC": "false"}, "NoPlan", "foreach is used instead (false: exit code 1)"),
-        ({"CFLAGS": "-DRULE=7"}, "NativePlan", ""),
+        ({"CFLAGS": "-O1"}, "NativePlan", ""),
         ({"XDG_CACHE_HOME": "/dev/null"}, "NativePlan", ""),
     ],
     ids=str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import BETAS, EPS, LR, WEIGHT_DECAY, Hyperparameter
 from cmbench.optim.rules.base import Rule, bias_correction
@@ -37,6 +37,7 @@ class Adam(Rule):
     hyperparameters: tuple[Hyperparameter, ...] = (LR, BETAS, EPS, WEIGHT_DECAY)
     torch_class = "AdamW"
     decoupled = True
+    native: ClassVar = {"momentum": "exp_avg", "square": "exp_avg_sq"}
 
     def beta(self, group: Mapping[str, Any]) -> float:
         return float(group["betas"][0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import EPS, LR, MOMENTUM, WEIGHT_DECAY, Hyperparameter, is_rate
 from cmbench.optim.rules.base import Rule
@@ -38,6 +38,7 @@ class RMSprop(Rule):
     description: str = "the gradient over the root of its mean square"
     hyperparameters: tuple[Hyperparameter, ...] = (LR.with_default(1e-2), ALPHA, EPS, MOMENTUM, WEIGHT_DECAY)
     torch_class = "RMSprop"
+    native: ClassVar = {"momentum": "momentum_buffer", "square": "square_avg"}
 
     def state(self, group: Mapping[str, Any], own_momentum: bool) -> tuple[str, ...]:
         return ("square_avg", "momentum_buffer") if own_momentum and group["momentum"] > 0 else ("square_avg",)

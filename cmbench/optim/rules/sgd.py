@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import LR, MOMENTUM, WEIGHT_DECAY, Hyperparameter
 from cmbench.optim.rules.base import Rule
@@ -32,6 +32,7 @@ class SGD(Rule):
     description: str = "stochastic gradient descent"
     hyperparameters: tuple[Hyperparameter, ...] = (LR, MOMENTUM, WEIGHT_DECAY)
     torch_class = "SGD"
+    native: ClassVar = {"momentum": "momentum_buffer"}
 
     def state(self, group: Mapping[str, Any], own_momentum: bool) -> tuple[str, ...]:
         return ("momentum_buffer",) if own_momentum and group["momentum"] > 0 else ()
