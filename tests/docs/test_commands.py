@@ -28,6 +28,7 @@ NOT_RUN = {
     "python benchmarks/optimizer_step.py": "takes minutes",
     "python benchmarks/trainer_overhead.py": "takes minutes",
     "python benchmarks/landscapes.py": "takes minutes",
+    "python benchmarks/scale.py": "takes minutes",
 }
 """Commands that cannot run here, each with its reason; that they could be is checked: options, suites, scripts."""
 
