@@ -39,7 +39,7 @@ def doctor(
         return
     from cmbench.errors import UserError
     from cmbench.experiments.environment import compiler, environment, pick_device
-    from cmbench.optim.native import is_available
+    from cmbench.optim.trial import is_available
     from cmbench.workloads.registry import WORKLOADS, get_workload
 
     if not suite and (opt or steps or set_):

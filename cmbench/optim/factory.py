@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from cmbench.optim.classes import class_of
 from cmbench.optim.hyperparameters import ImplementationName
-from cmbench.optim.native import is_available
 from cmbench.optim.probes import MEG, SAM, Probe
 from cmbench.optim.registry import OptimizerInfo, get_info
+from cmbench.optim.trial import is_available
 
 PROBES: dict[str, type[Probe]] = {"sam": SAM, "meg": MEG}
 """The class of each probe."""

@@ -16,8 +16,8 @@ from cmbench.optim.buffer import Decision, combined
 from cmbench.optim.compiled import CompiledPlan
 from cmbench.optim.foreach import Foreach
 from cmbench.optim.judge import Judge
-from cmbench.optim.native import native_plan
 from cmbench.optim.plan import Plan
+from cmbench.optim.trial import native_plan
 from cmbench.optim.update import GroupTensors
 
 

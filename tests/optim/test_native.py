@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from cmbench.optim import create_optimizer, native, toolchain
+from cmbench.optim import create_optimizer, native, toolchain, trial
 from cmbench.optim.memories import MEMORIES
-from cmbench.optim.native import CHUNK, Chunks, Variant, loaded, roles_of
+from cmbench.optim.native import CHUNK, Chunks, roles_of
 from cmbench.optim.rules import RULES
 from cmbench.optim.rules.adam import Adam
+from cmbench.optim.trial import Variant, loaded
 
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 pytestmark = needs_compiler
@@ -49,11 +50,11 @@ def test_a_wrong_one_is_not_used(mistake, monkeypatch):
         return norms
 
     monkeypatch.setattr(native.NativePlan, "run", run)
-    native._warn_once.cache_clear()
-    native._tried.cache_clear()
+    trial._warn_once.cache_clear()
+    trial._tried.cache_clear()
     with pytest.warns(UserWarning, match=r"no native step, foreach is used instead \(its result is wrong\)"):
         assert loaded(variant) is None
-    native._tried.cache_clear()
+    trial._tried.cache_clear()
 
 
 def shaped(how):
@@ -117,6 +118,47 @@ def test_parameters_of_every_shape_and_layout_are_updated_like_by_plain(name, op
 def test_the_result_does_not_depend_on_the_number_of_threads():
     one, three = (train("adam_cm", KINDS, True, threads)[0] for threads in (1, 3))
     assert all(map(torch.equal, one, three))
+
+
+@pytest.mark.parametrize("move", ["elsewhere", "transposed"])
+def test_a_parameter_may_lie_elsewhere_from_one_step_to_the_next(move):
+    def trained(fused):
+        param = torch.linspace(-1, 1, 3600).view(60, 60).requires_grad_()
+        optimizer = create_optimizer("adam_cm", [param], lr=1e-2, fused=fused, foreach=False)
+        kept = []
+        for step in range(8):
+            param.grad = torch.sin(torch.arange(3600.0) + step).view(60, 60)
+            optimizer.step()
+            kept.append(param.data)
+            param.data = param.data.clone() if move == "elsewhere" else param.data.clone().t().contiguous().t()
+        return param
+
+    torch.testing.assert_close(trained(True), trained(False), rtol=1e-5, atol=1e-6)
+
+
+def test_a_graph_that_needs_the_old_parameter_says_so():
+    param = torch.ones(50, requires_grad=True)
+    optimizer = create_optimizer("adam_cm", [param], fused=True)
+    for _ in range(2):
+        loss = (param**3).sum()
+        param.grad = torch.ones(50)
+        optimizer.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+@pytest.mark.parametrize("device", ["meta"])
+def test_torchs_default_device_does_not_matter(device):
+    param, twin = (torch.ones(100, requires_grad=True) for _ in "ab")
+    optimizers = [create_optimizer("adam_cm", [p], fused=f, foreach=False) for p, f in ((param, True), (twin, False))]
+    before = loaded(Variant("adam", "cm", torch.float32, torch.float32))
+    assert before
+    with torch.device(device):
+        for _ in range(4):
+            for p, optimizer in zip((param, twin), optimizers, strict=True):
+                p.grad = p.detach().sin()
+                optimizer.step()
+    torch.testing.assert_close(param, twin)
 
 
 def test_chunks_cover_every_element_once():
