@@ -26,12 +26,25 @@ class _Loader(_Base):  # type: ignore[misc]
         return mapping
 
 
-# YAML 1.1, which PyYAML follows, wants a dot in the mantissa and a sign in the exponent; people write neither.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+def _sequence(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
+    flat = all(not isinstance(item, (list, tuple, dict)) for item in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", list(data), flow_style=flat)
+
+
+_Dumper.add_representer(list, _sequence)
+_Dumper.add_representer(tuple, _sequence)
+for _either in (_Loader, _Dumper):
+    # YAML 1.1, which PyYAML follows, wants a dot in the mantissa and a sign in the exponent; people write neither. A
+    # text that looks like such a number must be dumped in quotes.
+    _either.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+        list("-+0123456789."),
+    )
 
 
 def parse(text: str, where: str) -> Any:
@@ -47,20 +60,12 @@ def parse(text: str, where: str) -> Any:
 def dump(value: Any) -> str:
     """`value` as YAML, keys in their given order, short lists on one line."""
 
-    class Dumper(yaml.SafeDumper):
-        pass
-
-    def sequence(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:
-        flat = all(not isinstance(item, (list, tuple, dict)) for item in data)
-        return dumper.represent_sequence("tag:yaml.org,2002:seq", list(data), flow_style=flat)
-
-    Dumper.add_representer(list, sequence)
-    Dumper.add_representer(tuple, sequence)
-    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def entry(key: str, value: dict[str, Any]) -> str:
     """`key: {…}` on one line, as it stands in a mapping."""
     plain = {name: list(item) if isinstance(item, tuple) else item for name, item in value.items()}
-    text = yaml.safe_dump({key: plain}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    options: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "allow_unicode": True}
+    text: str = yaml.dump({key: plain}, Dumper=_Dumper, width=math.inf, **options)
     return text.strip()[1:-1]

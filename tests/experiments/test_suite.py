@@ -1,7 +1,7 @@
 """A suite and the command line's overrides become one validated whole, or one clear message."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cmbench.errors import UserError
@@ -159,6 +159,7 @@ def test_any_way_of_writing_a_number_is_that_number(number):
         max_leaves=8,
     )
 )
+@example("1e1")
 def test_what_is_dumped_is_read_back(value):
     assert yaml.parse(yaml.dump(value), "test") == value
 
