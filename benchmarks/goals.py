@@ -1,6 +1,6 @@
 """What a benchmark has measured, beside what it should: the one form in which all of them say it.
 
-    python benchmarks/goals.py FILE... [--markdown]
+    python benchmarks/goals.py FILE...
 
 reads what benchmarks have written with `--json FILE` and prints one table, with the commit, the machine and the
 versions; a goal that is missed is red, and makes the exit code 1. `make bench` runs all of them and this.
@@ -66,19 +66,12 @@ def table(measured: Sequence[Measured], title: str | None = None) -> Table:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     every = [Measured(**each) for file in options.files for each in json.loads(file.read_text())]
     here = environment()
     commit = (here["git_commit"] or "none")[:10]
     title = f"{here['cpu']}, {here['threads']} threads, torch {here['torch']}, commit {commit}"
-    if options.markdown:
-        print(f"{title}\n\n| {' | '.join(HEADER)} |\n|---|---|---:|---:|")
-        for each in every:
-            benchmark, what, value, goal = each.cells
-            print(f"| {benchmark} | {what} | {value if each.is_reached else f'**{value}**'} | {goal} |")
-    else:
-        Console().print(table(every, title))
+    Console().print(table(every, title))
     return int(not all(each.is_reached for each in every))
 
 

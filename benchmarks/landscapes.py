@@ -22,8 +22,8 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.suite import load_suite
 from cmbench.landscapes.cells import cell_starts, prepare, run_cells
 from cmbench.landscapes.functions import sharp_flat
-from cmbench.landscapes.lanes import few_threads
 from cmbench.optim import create_optimizer
+from cmbench.optim.threads import few_threads
 
 SAMPLE_RUNS = 3
 WARM_UP_STEPS = 50

@@ -87,11 +87,12 @@ def _schema(document: str) -> dict[str, Any]:
 def _print(found: dict[str, Any]) -> None:
     commit = f" ({found['git_commit'][:10]})" if found["git_commit"] else ""
     data = found["data"]
+    native = "by a C function on a CPU" if found["native"] else "not by a C function: no compiler, or switched off"
     for name, text in {
         "cmbench": f"{found['cmbench']}{commit}, Python {found['python']}, torch {found['torch']}",
         "device": f"{found['device']} of {found['platform']}, {found['cpu']}, {found['threads']} threads",
         "compiler": found["compiler"] or "none for torch.compile",
-        "fused": "by a C function on a CPU" if found["native"] else "no C compiler: foreach is used on a CPU",
+        "fused": native,
         "data": f"here: {', '.join(name for name, here in data.items() if here)}",
         "": f"not here: {', '.join(name for name, here in data.items() if not here)} (cmbench data prepare NAME)",
     }.items():

@@ -63,7 +63,7 @@ COMMANDS = (
     ("new", new.new, "Begin an optimizer, workload, surface or suite."),
     ("doctor", doctor.doctor, "Say what this machine offers; prove a resume."),
 )
-"""Each with what the list of commands says of it: of what fits into 80 columns."""
+"""Each with what the list of commands says of it, short enough for a terminal of 80 columns."""
 for name, command, line in COMMANDS:
     app.command(name, short_help=line)(command)
 app.add_typer(data.app, name="data", short_help="List, check and download data sets.")

@@ -59,7 +59,6 @@ def parse(text: str, where: str) -> Any:
 
 def dump(value: Any) -> str:
     """`value` as YAML, keys in their given order, short lists on one line."""
-
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 

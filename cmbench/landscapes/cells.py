@@ -19,10 +19,11 @@ from cmbench.experiments.seeding import derived_seed
 from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeSuite
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
-from cmbench.landscapes.lanes import Lanes, few_threads, is_as_alone, joined, run_lanes, start_points
+from cmbench.landscapes.lanes import Lanes, is_as_alone, joined, run_lanes, start_points
 from cmbench.landscapes.measure import at_global_minimum, is_watched, measure, objective
 from cmbench.landscapes.surfaces import PARAMETERS, Surface, get_surface
 from cmbench.optim.registry import REGISTRY
+from cmbench.optim.threads import few_threads
 from cmbench.plugins.resolve import guarded
 
 

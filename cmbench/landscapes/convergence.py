@@ -83,7 +83,7 @@ def run_suite(
 
 
 def _run(specs: Sequence[RunSpec[ConvergenceSettings]]) -> list[Measurement]:
-    from cmbench.landscapes.lanes import few_threads
+    from cmbench.optim.threads import few_threads
 
     with few_threads(0):
         return [_measure(spec.settings) for spec in specs]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,11 @@ from cmbench.experiments.schedule import Schedule
 from cmbench.landscapes.trace import Trace, observe
 from cmbench.optim.registry import REGISTRY, get_info
 from cmbench.optim.stepper import Stepper
+from cmbench.optim.threads import few_threads
 from cmbench.optim.wrapper import state_tensors
 
 RECORDS = 250
 _CHUNK_BYTES = 1 << 24
-_MANY = 200_000
 
 
 def start_points(seed: int, starts: int, dim: int, domain: tuple[float, float]) -> Tensor:
@@ -29,21 +28,6 @@ def start_points(seed: int, starts: int, dim: int, domain: tuple[float, float]) 
     low, high = domain
     generator = torch.Generator().manual_seed(seed)
     return low + (high - low) * torch.rand(starts, dim, dtype=torch.float64, generator=generator)
-
-
-@contextmanager
-def few_threads(numbers: int) -> Iterator[None]:
-    """One thread while tensors of this size are worked on, unless they are large.
-
-    Waiting for a second thread, which on a busy machine may not run just then, takes far longer than such a step: 2 ms
-    instead of 10 µs for a square root of 3,000 numbers.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if numbers < _MANY else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,6 @@ class CompiledPlan(Plan):
     """Units that torch's compiler has passes for; small ones of one step count are packed, unless norms are apart."""
 
     def __init__(self, kind: tuple[object, ...], group: GroupTensors, deferred: bool, scope: str, ages: Ages) -> None:
-        self._deferred = deferred
         self._units, rest = _units(group, deferred, scope, ages)
         super().__init__(kind, group, [unit.members[0] for unit in self._units], rest)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +17,7 @@ from cmbench.optim.memories import MEMORIES, Memory
 from cmbench.optim.native import CHUNK, Kernel, NativePlan, roles_of
 from cmbench.optim.plan import NoPlan, Plan
 from cmbench.optim.rules import RULES, Rule
+from cmbench.optim.threads import few_threads
 from cmbench.optim.toolchain import CompilerError, is_off, library
 from cmbench.optim.update import GroupTensors, memory_order
 
@@ -36,11 +36,8 @@ class Variant:
     @property
     def defines(self) -> tuple[str, ...]:
         """What the compiler is told."""
-        parts = {"RULE": self.rule.upper(), "MEMORY": self.memory.upper()}
-        return tuple(
-            f"{name}={value}"
-            for name, value in (parts | {"PARAM": _KINDS[self.dtype], "SLOT": _KINDS[self.slots]}).items()
-        )
+        kinds = f"PARAM={_KINDS[self.dtype]}", f"SLOT={_KINDS[self.slots]}"
+        return f"RULE={self.rule.upper()}", f"MEMORY={self.memory.upper()}", *kinds
 
 
 def native_plan(kind: tuple[object, ...], group: GroupTensors, deferred: bool) -> Plan | None:
@@ -90,19 +87,8 @@ def _tried(variant: Variant) -> Kernel | str:
         kernel = Kernel(library(variant.defines))
     except (CompilerError, OSError) as error:
         return str(error)
-    with _one_thread():
+    with few_threads(CHUNK):
         return kernel if _is_right(kernel, variant) else "its result is wrong"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For what is small: waiting for a second thread would take longer than all of it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @cache
@@ -110,10 +96,10 @@ def _warn_once(problem: str) -> None:
     warnings.warn(f"fused=True: no native step, foreach is used instead ({problem})", stacklevel=2)
 
 
-def is_available(rule: str, memory: str, slots: torch.dtype = torch.float32) -> bool:
-    """Whether there is a native step for parameters of float32; compiles and tries it, and warns of nothing."""
+def is_available(rule: str, memory: str) -> bool:
+    """Whether there is a native step for float32; compiles and tries it, and warns of nothing."""
     known = rule in RULES and roles_of(RULES[rule]) is not None and not is_off()
-    return known and isinstance(_tried(Variant(rule, memory, torch.float32, slots)), Kernel)
+    return known and isinstance(_tried(Variant(rule, memory, torch.float32, torch.float32)), Kernel)
 
 
 def _is_right(kernel: Kernel, variant: Variant) -> bool:

@@ -43,11 +43,8 @@ def measurement(
         cost=cost,
         error=ending.error,
         diverged_step=ending.diverged_step,
-        environment={
-            "threads": torch.get_num_threads(),
-            "processes": learner.processes.size,
-            **({"implementation": learner.implementation} if learner.implementation else {}),
-        },
+        environment={"threads": torch.get_num_threads(), "processes": learner.processes.size}
+        | ({"implementation": how} if (how := learner.implementation) else {}),
     )
 
 
