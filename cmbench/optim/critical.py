@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cmbench.optim.buffer import RESUM_EVERY, Ranking, resum
+from cmbench.optim.buffer import RESUM_EVERY, Ranking, combined, resum
 from cmbench.optim.judge import Judge
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.rules import RULES
+from cmbench.optim.sharded import whole_norms
 from cmbench.optim.state import BufferedOptimizer
 from cmbench.optim.stats import BufferStats, measure_buffer
 from cmbench.optim.update import GroupTensors
 
 
 class CriticalOptimizer(BufferedOptimizer):
-    """The step that AdamCM, AdamCG, SGDCM, SGDCG and their like have in common."""
+    """The step that AdamCM, AdamCG, SGDCM, SGDCG and their like have in common.
+
+    With `clip_norm` every step is made with the gradient that `torch.nn.utils.clip_grad_norm_` would leave, without a
+    pass to write it: g·min(1, clip_norm / (‖g‖ + 1e-6)), over all parameters. It is no part of the state.
+    """
+
+    clip_norm: float | None = None
+    _norms: Sequence[Tensor] = ()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
@@ -42,12 +50,34 @@ class CriticalOptimizer(BufferedOptimizer):
             made = next(group.steps[0] for group in groups if group.params) if first["priority"] == "random" else None
             step = None if made is None else made.clone()
             judge = Judge(first["priority"], first["decay"], first["scope"], step)
+        self._norms = self._clip(groups)
         implementation.step(groups, judge)
+        if not self._norms and judge is not None and _ranks_gradients(groups, judge):
+            self._norms = judge.seen
         for group, tensors in zip(self.param_groups, groups, strict=True):
             group["sum_age"] = (group["sum_age"] + 1) % RESUM_EVERY
             if group["sum_age"] == 0:
                 resum(tensors.slots, tensors.totals)
         return loss
+
+    def gradient_norm(self) -> Tensor | None:
+        """‖g‖₂ () of the gradient that the last step was made with, where the step has computed it anyway.
+
+        It has where there is a limit, and where entries are ranked by the norm of the gradient alone: by `priority`
+        momentum they are not, nor with L2 weight decay, nor lane by lane.
+        """
+        return combined(self._norms) if self._norms else None
+
+    def _clip(self, groups: Sequence[GroupTensors]) -> list[Tensor]:
+        """Has the step made with a gradient that is no longer than `clip_norm`; its norm, where there is a limit."""
+        if self.clip_norm is None:
+            return []
+        gradients = [gradient for group in groups for gradient in group.gradients]
+        [norm] = whole_norms(gradients, [owner for group in groups for owner in group.owners], "global")
+        factor = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        for group in groups:
+            group.clipping = factor
+        return [norm * factor]
 
     def _collect(self, group: dict[str, Any]) -> GroupTensors:
         """The tensors of the parameters that have a gradient, their state made where it is their first."""
@@ -99,6 +129,10 @@ class CriticalOptimizer(BufferedOptimizer):
         )
         self._accepted_before = total
         return stats
+
+
+def _ranks_gradients(groups: Sequence[GroupTensors], judge: Judge) -> bool:
+    return not (judge.needs_the_entry() or judge.scope == "lane" or any(group.l2 != 0 for group in groups))
 
 
 def _scales(group: GroupTensors, scope: str) -> list[Tensor]:

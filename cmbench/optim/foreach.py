@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from cmbench.optim.buffer import Decision, per_lane, replace
 from cmbench.optim.implementations import Implementation
@@ -23,13 +24,20 @@ class Foreach(Implementation):
         by_device: dict[torch.device, list[int]] = {}
         for i, param in enumerate(group.params):
             by_device.setdefault(param.device, []).append(i)
-        for device, members in by_device.items():
+        for members in by_device.values():
             part = group if len(by_device) == 1 else group.only(members)
             chosen = None if decisions is None else [decisions[i] for i in members]
-            if device.type == "cpu" and not torch.compiler.is_compiling() and chosen and chosen[0].index.dim() == 0:
+            if chosen and _is_at_hand(chosen[0]):
                 _update_in_blocks(part, chosen)
             else:
                 _update_lists(part, chosen)
+
+
+def _is_at_hand(decision: Decision) -> bool:
+    """Whether one that is the same for all of a tensor can be read without waiting for a device."""
+    index = decision.index
+    real = not torch.compiler.is_compiling() and not isinstance(index, FakeTensor)
+    return real and index.device.type == "cpu" and index.dim() == 0
 
 
 def _update_lists(group: GroupTensors, decisions: list[Decision] | None) -> None:
@@ -58,11 +66,20 @@ def _update_lists(group: GroupTensors, decisions: list[Decision] | None) -> None
 def _update_in_blocks(group: GroupTensors, decisions: Sequence[Decision]) -> None:
     numbers = of_each(group.rule.numbers(group.group, torch.stack(group.steps)), len(group.params))
     renewal, shrinkage = group.renewal, group.shrinkage
+    chosen = [int(decision.index) if decision.accept else None for decision in decisions]
     for i, param, grad, total, slots, state in _blocks(group):
         entry = advance(
             group.memory, group.rule, numbers[i], renewal, shrinkage, param, grad, state, total, group.scales[i]
         )
-        replace(slots, total, entry, decisions[i])
+        if (index := chosen[i]) is not None:
+            _store(slots[index], total, entry)
+
+
+def _store(slot: Tensor, total: Tensor, entry: Tensor) -> None:
+    """`replace` where it is known that, and in which slot, an entry is stored."""
+    kept = entry.to(slot.dtype)
+    total.add_(kept.to(total.dtype) - slot.to(total.dtype))
+    slot.copy_(kept)
 
 
 Block = tuple[int, Tensor, Tensor, Tensor, Tensor, Mapping[str, Tensor]]

@@ -14,17 +14,19 @@ from cmbench.optim.sharded import norms_over_shards
 from cmbench.optim.update import GroupTensors, as_one, tensors_of
 
 
-@dataclass(frozen=True)
+@dataclass
 class Judge:
-    """The buffer policy that all parameter groups share.
+    """The buffer policy that all parameter groups share, in one step.
 
-    `step` () counts the steps before this one, where `priority` is random: it is what chance is a function of.
+    `step` () counts the steps before this one, where `priority` is random: it is what chance is a function of. `seen`
+    are the norms that entries have been ranked by.
     """
 
     priority: str
     decay: float
     scope: str
     step: Tensor | None = None
+    seen: Sequence[Tensor] = ()
 
     def needs_the_entry(self) -> bool:
         """Whether an entry is ranked by its own norm, so that it must be known beforehand."""
@@ -63,6 +65,7 @@ class Judge:
         rankings = [ranking for group in groups for ranking in group.rankings]
         if any(group.sharded for group in groups):
             values = norms_over_shards(values, owners, self.scope)
+        self.seen = values
         if self.step is not None:
             values = self._drawn(values, self.step)
         of_each = self.scope == "per_tensor"

@@ -12,9 +12,9 @@ from torch.amp import GradScaler
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from cmbench.optim.buffer import norms, per_lane
+from cmbench.optim.buffer import per_lane
 from cmbench.optim.registry import HYPERPARAMETERS
-from cmbench.optim.sharded import is_sharded, local, norms_over_shards
+from cmbench.optim.sharded import local, whole_norms
 from cmbench.optim.wrapper import Wrapper
 
 
@@ -127,11 +127,7 @@ class SAM(Probe):
         if not found:
             return []
         params, grads = [local(p) for _, p, _ in found], [local(grad) for *_, grad in found]
-        owners = [p for _, p, _ in found]
-        if any(map(is_sharded, owners)):
-            values = norms_over_shards(norms(grads, "per_tensor"), owners, self._scope)
-        else:
-            values = norms(grads, self._scope)
+        values = whole_norms(grads, [p for _, p, _ in found], self._scope)
         if self._scope != "per_tensor":
             values = values * len(found)
         offsets = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from cmbench.optim.buffer import combined
+from cmbench.optim.buffer import combined, norms
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -33,6 +33,13 @@ def like(part: Tensor, whole: Tensor) -> Tensor:
     return type(whole).from_local(
         part, whole.device_mesh, whole.placements, run_check=False, shape=whole.shape, stride=whole.stride()
     )
+
+
+def whole_norms(parts: Sequence[Tensor], owners: Sequence[Tensor], scope: str) -> list[Tensor]:
+    """The norms by `scope` of what `parts`, laid out as `owners`, are this process's parts of."""
+    if not any(map(is_sharded, owners)):
+        return norms(parts, scope)
+    return norms_over_shards(norms(parts, "per_tensor"), owners, scope)
 
 
 def norms_over_shards(parts: Sequence[Tensor], owners: Sequence[Tensor], scope: str) -> list[Tensor]:

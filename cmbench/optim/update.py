@@ -19,12 +19,13 @@ from cmbench.optim.stacks import Stacks
 class GroupTensors:
     """The tensors of one parameter group in one step: parallel lists over the parameters that have a gradient.
 
-    `gradients` are as they were computed, `grads` carry the sign of `maximize` and, where the rule's weight decay is
-    L2, that term. `state` holds a list for each name that memory and rule keep. `totals` are the sums of the buffers'
-    entries, `slots` (C, *shape) the entries, `scales` () or (lanes,) turn sums into means; without a buffer they are
-    empty. `owners` are the parameters as the user knows them (DTensors, where they are sharded), `records` what the
-    optimizer keeps of each, its slots as views of `stacks`. `fresh` are the positions of parameters that only store
-    their gradient in this step. The buffers of parameters without a gradient, `idle`, are pairs of sum and slots.
+    `gradients` are as they were computed, `grads` carry `sign`, in which `clipping` () is a factor, and, where the
+    rule's weight decay is L2, that term. `state` holds a list for each name that memory and rule keep. `totals` are the
+    sums of the buffers' entries, `slots` (C, *shape) the entries, `scales` () or (lanes,) turn sums into means; without
+    a buffer they are empty. `owners` are the parameters as the user knows them (DTensors, where they are sharded),
+    `records` what the optimizer keeps of each, its slots as views of `stacks`. `fresh` are the positions of parameters
+    that only store their gradient in this step. The buffers of parameters without a gradient, `idle`, are pairs of sum
+    and slots.
     """
 
     rule: Rule
@@ -44,23 +45,27 @@ class GroupTensors:
     idle: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     sharded: bool = False
     stacks: Stacks = field(default_factory=Stacks)
+    clipping: Tensor | None = None
     _grads: list[Tensor] | None = None
 
     @property
     def grads(self) -> list[Tensor]:
         """What the rule takes for the gradients, computed when it is first asked for."""
         if self._grads is None:
-            self._grads = self.gradients
-            if self.group["maximize"]:
+            self._grads, sign = self.gradients, self.sign
+            if isinstance(sign, Tensor):
+                self._grads = _scaled(self._grads, sign)
+            elif sign < 0:
                 self._grads = list(torch._foreach_neg(self._grads))
             if self.l2 != 0:
                 self._grads = list(torch._foreach_add(self._grads, self.params, alpha=self.l2))
         return self._grads
 
     @property
-    def sign(self) -> float:
-        """What `maximize` makes of a gradient, as a factor."""
-        return -1.0 if self.group["maximize"] else 1.0
+    def sign(self) -> float | Tensor:
+        """What `maximize` and clipping make of a gradient, as a factor."""
+        sign = -1.0 if self.group["maximize"] else 1.0
+        return sign if self.clipping is None else sign * self.clipping
 
     @property
     def l2(self) -> float:
@@ -91,8 +96,8 @@ class GroupTensors:
         return GroupTensors(
             self.rule, self.memory, self.group, some(self.owners), some(self.records), some(self.params),
             some(self.gradients), some(self.steps), {name: some(tensors) for name, tensors in self.state.items()},
-            some(self.totals), some(self.slots), some(self.scales), some(self.rankings),
-            sharded=self.sharded, stacks=self.stacks, _grads=None if self._grads is None else some(self._grads),
+            some(self.totals), some(self.slots), some(self.scales), some(self.rankings), sharded=self.sharded,
+            stacks=self.stacks, clipping=self.clipping, _grads=None if self._grads is None else some(self._grads),
         )  # fmt: skip
 
     def begin(self, decisions: Sequence[Decision]) -> tuple[GroupTensors, list[Decision]]:
@@ -191,6 +196,14 @@ def as_one(tensors: Sequence[Tensor]) -> Tensor:
 def tensors_of(one: Tensor) -> list[Tensor]:
     """What `as_one` has passed off as a tensor."""
     return cast(Many, one).tensors
+
+
+def _scaled(tensors: list[Tensor], factor: Tensor) -> list[Tensor]:
+    """Each times a factor (), on whichever device each is, in its own type."""
+    on = {device: factor.to(device, non_blocking=True) for device in {tensor.device for tensor in tensors}}
+    if len(on) == 1:
+        return list(torch._foreach_mul(tensors, *on.values()))
+    return [tensor * on[tensor.device] for tensor in tensors]
 
 
 def of_each(numbers: Any, count: int) -> list[Any]:

@@ -97,6 +97,11 @@ class Learner:
             for group in self.optimizer.param_groups
         ]
         self.set_lr(1.0)
+        # It clips by itself, and knows the norm. In a probe it would not see every gradient; those in fp16 are scaled.
+        self._critical: CriticalOptimizer | None = None
+        if isinstance(self.optimizer, CriticalOptimizer) and self.settings.precision != "fp16":
+            self._critical = self.optimizer
+            self._critical.clip_norm = self.settings.clip_norm
         self._create_graph = bool(optimizer.hyperparameters.get("create_graph"))
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
         outside = optimizer.source is not None
@@ -173,7 +178,7 @@ class Learner:
                     torch.autograd.backward(scaled, create_graph=self._create_graph)
                 total = total + loss.detach()
                 left.append(after)
-            if self.scaler is None and self.settings.clip_norm:
+            if self.scaler is None and self.settings.clip_norm and not self._critical:
                 nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
             return total
 
@@ -189,6 +194,8 @@ class Learner:
 
     def gradient_norm(self) -> Tensor:
         """‖g‖₂ of the gradient that the last step was made with (clipped, at the probe point), on the device."""
+        if self._critical and (known := self._critical.gradient_norm()) is not None:
+            return known
         norm: Any = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         whole: Tensor = norm.full_tensor() if self._sharded else norm
         return whole

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cmbench.optim import create_optimizer, get_info, list_optimizers
 
@@ -82,6 +83,32 @@ def test_a_checkpoint_moves_from_one_implementation_to_another(name, source, tar
 
     for a, b in zip(trained(source, target), trained(source, source), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", IMPLEMENTATIONS[:2], ids=str)  # the last reads the steps of a checkpoint
+@pytest.mark.parametrize(("source", "target"), [("cpu", "cuda"), ("cuda", "cpu")])
+@pytest.mark.parametrize("name", ["adam_cm", "sgd_sam_cg", "rmsprop_cm"])
+def test_a_checkpoint_moves_from_one_device_to_another(name, source, target, options):
+    with FakeTensorMode():
+
+        def stepped(device, saved=None):
+            params = [torch.randn(s, device=device, requires_grad=True) for s in ((4,), (300, 200))]
+            optimizer = create_optimizer(name, params, lr=1e-2, buffer_dtype=torch.bfloat16, **options)
+            if saved:
+                optimizer.load_state_dict(saved)
+            for _ in range(3):
+                for param in params:
+                    param.grad = torch.sin(param.detach())
+                optimizer.step(lambda: torch.zeros(()))
+            return optimizer.state_dict()
+
+        saved = stepped(source)
+        moved = stepped(target, saved)
+    for index, state in saved["state"].items():
+        assert {key: value.dtype for key, value in moved["state"][index].items()} == {
+            key: value.dtype for key, value in state.items()
+        }
+        assert {value.device.type for value in moved["state"][index].values()} == {target}
 
 
 @pytest.mark.parametrize(("name", "options"), [(n, {}) for n in list_optimizers()] + [("adam_sam_cm", {"fused": True})])

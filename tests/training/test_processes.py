@@ -50,7 +50,7 @@ TELEMETRY = "telemetry={gradient_norm: true, buffer: true}"
                 ("digits", "adam_sam_cm", ("accumulate=2", "clip_norm=0.5", TELEMETRY)),
                 ("pydoc", "adam_cg", ("max_steps=40", "lr=1e-3")),
                 ("digits_online", "adam_sam", ("epochs=1", "lr=1e-3")),
-                ("digits", "adam_cm", ("parallel=fsdp", TELEMETRY)),
+                ("digits", "adam_cm", ("parallel=fsdp", "clip_norm=0.5", TELEMETRY)),
             )
         ),
     ],
