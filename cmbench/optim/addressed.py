@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from cmbench.optim.buffer import Decision
+from cmbench.optim.judge import Judge
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.plan import Plan
 from cmbench.optim.rules import RULES, Rule
@@ -98,6 +100,9 @@ class AddressedPlan(Plan):
     def fits(self, kind: tuple[object, ...], group: GroupTensors) -> bool:
         # A tensor may be the same, and lie elsewhere since: `param.data = …`.
         return super().fits(kind, group) and _places(group) == self._places
+
+    @abstractmethod
+    def norms(self, group: GroupTensors, judge: Judge) -> Tensor: ...
 
     def buffers(self, unit: int) -> tuple[Tensor, Tensor, Tensor]:
         return self._buffers[unit]

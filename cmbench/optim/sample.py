@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from cmbench.optim.addressed import Variant
+from cmbench.optim.addressed import AddressedPlan, Variant
 from cmbench.optim.buffer import Decision, replace
 from cmbench.optim.implementations import Implementation
+from cmbench.optim.judge import Judge
 from cmbench.optim.memories import MEMORIES
-from cmbench.optim.plan import Plan
 from cmbench.optim.rules import RULES
 from cmbench.optim.update import GroupTensors
 
+Make = Callable[[GroupTensors, bool], AddressedPlan]
+"""Makes a plan for a group; the flag says whether it defers."""
 
-def is_right(plan_of: Callable[[GroupTensors, bool], Plan], variant: Variant, device: torch.device, chunk: int) -> bool:
+
+def is_right(make: Make, variant: Variant, device: torch.device, chunk: int) -> bool:
     """Whether plans do to a sample what `plain` does, with the entry inserted before and after, and not at all.
 
-    `plan_of` makes one for a group and for whether it defers; `chunk` elements are what it takes at once.
+    `chunk` elements are what they take at once.
     """
-    memory = MEMORIES[variant.memory]
     tolerance = 1e-5 if {variant.dtype, variant.slots} <= {torch.float32, torch.float64} else 2e-2
-    deferrals = (True, False) if memory.entry_stays_in else (False,)
-    for deferred, accept, momentum in product(deferrals, (True, False), (0.9, 0.0)):
-        mine, reference = (_sample(variant, momentum, device, chunk) for _ in range(2))
-        decision = Decision(torch.tensor(1, device=device), torch.tensor(accept, device=device))
-        decisions = [decision] * len(mine.params)
-        plan_of(mine, deferred).run(mine, decisions)
-        _by_plain(reference, decisions, deferred)
-        if not all(map(_agree(tolerance), _results(mine), _results(reference))):
-            return False
-    return True
+    deferrals = (True, False) if MEMORIES[variant.memory].entry_stays_in else (False,)
+    return all(
+        torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance)
+        for deferred, accept, momentum in product(deferrals, (True, False), (0.9, 0.0))
+        for a, b in _pairs(make, [_sample(variant, momentum, device, chunk) for _ in range(2)], deferred, accept)
+    )
 
 
-def _agree(tolerance: float) -> Callable[[Tensor, Tensor], bool]:
-    return lambda a, b: torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance)
+def _pairs(
+    make: Make, samples: Sequence[GroupTensors], deferred: bool, accept: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a step by a plan finds and leaves of the first sample, each beside what `plain` does of the second."""
+    mine, reference = samples
+    device = mine.params[0].device
+    decision = Decision(torch.tensor(1, device=device), torch.tensor(accept, device=device))
+    decisions, plan = [decision] * len(mine.params), make(mine, deferred)
+    for priority in ("momentum", "gradient"):
+        judge = Judge(priority, 1.0, "per_tensor")
+        expected = torch.stack(judge.norms([reference]))
+        yield plan.norms(mine, judge), expected
+    norms = plan.run(mine, decisions)
+    if norms is not None:
+        yield norms, expected
+    _by_plain(reference, decisions, deferred)
+    yield from zip(_results(mine), _results(reference), strict=True)
 
 
 def _by_plain(group: GroupTensors, decisions: list[Decision], deferred: bool) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from cmbench.optim.addressed import Variant, passable, roles_of
+from cmbench.optim.addressed import AddressedPlan, Variant, passable, roles_of
 from cmbench.optim.native import CHUNK, Kernel, NativePlan
 from cmbench.optim.plan import NoPlan, Plan
 from cmbench.optim.rules import RULES
@@ -48,7 +48,7 @@ def _tried(variant: Variant) -> Kernel | str:
     except (CompilerError, OSError) as error:
         return str(error)
 
-    def plan(group: GroupTensors, deferred: bool) -> Plan:
+    def plan(group: GroupTensors, deferred: bool) -> AddressedPlan:
         return NativePlan((), group, list(range(len(group.params))), deferred, kernel)
 
     with few_threads(CHUNK):

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from cmbench.optim.update import GroupTensors
 
 CHUNK = 1 << 11
 """Elements of one tensor that a program of the kernel updates; a power of two."""
+WARPS = 8
+"""Warps, of 32 or 64 threads, in a program."""
 
 
 class Kernel:
@@ -43,9 +46,9 @@ class Kernel:
         """Starts so many programs of a kernel on the device of its first argument."""
         first = arguments[0]
         assert isinstance(first, Tensor)
-        with torch.cuda.device_of(first):
+        with torch.cuda.device(first.get_device()):
             getattr(self._module, name)[(programs,)](
-                *arguments, **self._constants[name], **constants, CHUNK=self.chunk, num_warps=8
+                *arguments, **self._constants[name], **constants, CHUNK=self.chunk, num_warps=WARPS
             )
 
 
@@ -72,10 +75,10 @@ class TritonPlan(AddressedPlan):
         slots = [stack.data_ptr() for stack in self.slots]
         slot_bytes = [stack.stride(0) * stack.element_size() for stack in self.slots]
         shares = chunks(self.sizes, kernel.chunk)
-        ends = torch.bincount(shares[0], minlength=count).cumsum(0)
+        ends = accumulate((-(-size // kernel.chunk) for size in self.sizes), initial=0)
         self._table = _copied(_integers([params, *state, slots, slot_bytes]), device)
         self._chunks = _copied(shares, device).unbind()
-        self._ends = _copied(torch.cat([ends.new_zeros(1), ends]), device)
+        self._ends = _copied(_integers(list(ends)), device)
         self._gradients_at = Addresses(count, device)
         self._squares = torch.empty(shares.shape[1], dtype=torch.float64, device=device)
         self._norms = torch.empty(count, dtype=torch.float64, device=device)
@@ -230,7 +233,7 @@ def _tried(variant: Variant, device: torch.device, chunk: int) -> Kernel | str |
     except (ImportError, KeyError):
         return None
 
-    def plan(group: GroupTensors, deferred: bool) -> Plan:
+    def plan(group: GroupTensors, deferred: bool) -> AddressedPlan:
         return TritonPlan((), group, list(range(len(group.params))), deferred, kernel)
 
     try:
