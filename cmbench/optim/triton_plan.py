@@ -153,8 +153,8 @@ class Addresses:
     """Addresses that change from step to step, as torch allocates gradients anew, in a tensor on the device.
 
     They are copied when they have changed, from page-locked memory. A CUDA graph repeats the copies that it has
-    captured: each of those has memory of its own on both sides, which nothing else is ever written to. Some is kept for
-    the next one, because page-locked memory is not always to be had in a capture.
+    captured: those of the same addresses have memory of their own on both sides, which nothing else is ever written to.
+    Some is kept for the next ones, because page-locked memory is not always to be had in a capture.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
@@ -162,16 +162,18 @@ class Addresses:
         self._known: list[int] = []
         self._table = torch.empty(count, dtype=torch.int64, device=device)
         self._spare: tuple[Tensor, Tensor] | None = self._pair()
-        self._captured: list[tuple[Tensor, Tensor]] = []
+        self._captured: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     def of(self, addresses: list[int]) -> Tensor:
         """These, on the device."""
         if _is_captured(self._device):
-            host, table = self._spare or self._pair()
-            self._spare = None
-            self._captured.append((host, table))
-            table.copy_(host.copy_(_integers(addresses)), non_blocking=True)
-            return table
+            known = tuple(addresses)
+            if known not in self._captured:
+                host, table = self._spare or self._pair()
+                self._spare = None
+                self._captured[known] = host.copy_(_integers(addresses)), table
+            host, table = self._captured[known]
+            return table.copy_(host, non_blocking=True)
         if self._spare is None:
             self._spare = self._pair()
         if addresses != self._known:

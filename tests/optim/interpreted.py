@@ -94,13 +94,11 @@ def trained(name, way, kinds, dtype=torch.float32, steps=7, skip=(), seed=0, **o
         if all(param.grad is None for param in params):
             continue
         optimizer.step()
-        if way != "plain":
-            wanted = {"triton": "TritonPlan", "native": "NativePlan"}[way]
-            gaps = sum(p.grad is not None for p, kind in zip(params, kinds, strict=True) if kind == "with gaps")
-            active = sum(param.grad is not None for param in params)
+        dense = [kind != "with gaps" for param, kind in zip(params, kinds, strict=True) if param.grad is not None]
+        if way != "plain" and any(dense):
             plan = plan_of(optimizer)
-            assert type(plan).__name__ == wanted or gaps == active
-            assert len(plan.leaders) == active - gaps or type(plan).__name__ != wanted
+            assert type(plan).__name__ == {"triton": "TritonPlan", "native": "NativePlan"}[way]
+            assert len(plan.leaders) == sum(dense)
     return [param.detach() for param in params], optimizer.state_dict()["state"]
 
 

@@ -86,7 +86,7 @@ def test_it_does_what_plain_and_c_do(interpreter, case, momentum):
 
 @pytest.mark.long
 @given(CASES, st.sampled_from((0.0, 0.9)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_it_does_what_plain_and_c_do_in_many_more_cases(interpreter, case, momentum):
     checked(interpreter, case, momentum)
 
@@ -250,10 +250,13 @@ def test_a_captured_copy_of_addresses_has_memory_of_its_own(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(triton_plan, "_is_captured", lambda device: True)
         captured = [addresses.of([3, 4]), addresses.of([5, 6])]
+        # The launch that measures and the one that steps ask for the same: none can be allocated in a capture.
+        patch.setattr(triton_plan, "_pinned", None)
+        assert addresses.of([3, 4]) is captured[0]
     assert [eager.tolist(), *(table.tolist() for table in captured)] == [[1, 2], [3, 4], [5, 6]]
     assert addresses.of([1, 2]) is eager
     assert addresses.of([7, 8]) is eager
-    for host, table in addresses._captured:
+    for host, table in addresses._captured.values():
         table.zero_().copy_(host)
     assert [eager.tolist(), *(table.tolist() for table in captured)] == [[7, 8], [3, 4], [5, 6]]
 
