@@ -49,9 +49,17 @@ def _pointer(address, at, TYPE: tl.constexpr, FAST: tl.constexpr):
 
 
 @triton.jit
+def _cast(value, TYPE: tl.constexpr):
+    """By way of float32, the only type that bfloat16 is converted from and to."""
+    if value.dtype == tl.bfloat16 or tl.bfloat16 == TYPE:
+        value = value.to(tl.float32)
+    return value.to(TYPE)
+
+
+@triton.jit
 def _read(address, at, here, TYPE: tl.constexpr, WIDE: tl.constexpr, FAST: tl.constexpr):
     """The elements `at` of what lies at an address; 0 where there is none."""
-    return tl.load(_pointer(address, at, TYPE, FAST), mask=here, other=0.0).to(WIDE)
+    return _cast(tl.load(_pointer(address, at, TYPE, FAST), mask=here, other=0.0), WIDE)
 
 
 @triton.jit
@@ -68,10 +76,10 @@ def _gradient(grad, p, sign, l2, at, here, PARAM: tl.constexpr, WIDE: tl.constex
 @triton.jit
 def _inserted(slot, total_at, total, entry, at, goes, SLOT: tl.constexpr, WIDE: tl.constexpr, FAST: tl.constexpr):
     """Stores the entry where it goes; the sum of the slots then."""
-    kept = entry.to(SLOT)
+    kept = _cast(entry, SLOT)
     old = _read(slot, at, goes, SLOT, WIDE, FAST)
     # Select, don't multiply: 0 · (inf − old) would be NaN.
-    total = tl.where(goes, total + (kept.to(WIDE) - old), total)
+    total = tl.where(goes, total + (_cast(kept, WIDE) - old), total)
     _write(slot, at, goes, kept, SLOT, FAST)
     _write(total_at, at, goes, total, WIDE, FAST)
     return total

@@ -100,6 +100,12 @@ def test_it_follows_an_independent_computation_in_float64(interpreter, name, sco
     interpreter("follows_the_equations", name, 12, options)
 
 
+@pytest.mark.parametrize("slots", [torch.bfloat16, torch.float16, torch.float32], ids=str)
+def test_entries_of_fewer_bits_than_a_float64_parameter(interpreter, slots):
+    with_native = bool(shutil.which("cc"))
+    interpreter("follows", "sgd_cm", ("odd",), torch.float64, with_native, buffer_dtype=slots, capacity=2)
+
+
 @pytest.mark.parametrize("name", ["adam_cm", "sgd_cg"])
 def test_parameters_of_every_shape_and_layout_in_one_launch(interpreter, name):
     for dtype in (torch.float32, torch.bfloat16):
