@@ -1,4 +1,4 @@
-"""The update as one pass over the memory of many tensors: native on a CPU, made by torch's compiler elsewhere.
+"""The update as one pass over the memory of many tensors: in C on a CPU, in Triton on a GPU, else by torch's compiler.
 
 A pass reads and writes every number once, so the norm of the gradient, which decides about this step's entry, is known
 only when it is over. Where the entry stays in the state until the next step, the next pass inserts it first of all;
@@ -18,6 +18,7 @@ from cmbench.optim.foreach import Foreach
 from cmbench.optim.judge import Judge
 from cmbench.optim.plan import Plan
 from cmbench.optim.trial import native_plan
+from cmbench.optim.triton_plan import triton_plan
 from cmbench.optim.update import GroupTensors
 
 
@@ -73,7 +74,7 @@ class Fused(Foreach):
         for group, plan, made in zip(groups, plans, decisions, strict=True):
             of_units: list[Decision | None] = [made[i] for i in plan.leaders]
             if deferred:
-                plan.awaiting = of_units
+                plan.hold(of_units)
             elif plan.leaders:
                 plan.run(group, of_units)
             if plan.rest:
@@ -96,6 +97,6 @@ class Fused(Foreach):
                     self._started[param] = None
         for owner in group.owners:
             self._started.setdefault(owner, ("after", self._steps))
-        made = native_plan(kind, group, deferred) or CompiledPlan(kind, group, deferred, scope, self._started)
-        self._plans[number] = made
-        return made
+        made = native_plan(kind, group, deferred) or triton_plan(kind, group, deferred)
+        self._plans[number] = made or CompiledPlan(kind, group, deferred, scope, self._started)
+        return self._plans[number]

@@ -59,11 +59,16 @@ def compiled(variant: Variant) -> Pass | None:
         problem = "" if agree else "its result is wrong"
     except Exception as error:
         # Whatever the compiler's own compiler or the missing of one raises.
-        problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        problem = brief(error)
     if problem:
         _warn_once(variant.device, problem)
         return None
     return run
+
+
+def brief(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def _body(variant: Variant) -> Pass:

@@ -52,6 +52,10 @@ class Plan(ABC):
     def buffers(self, unit: int) -> tuple[Tensor, Tensor, Tensor]:
         """Slots (C, …), their sum, and the state in which an entry stays, of one unit."""
 
+    def hold(self, decisions: Sequence[Decision | None]) -> None:
+        """Keeps the decisions about this step's entries for the next pass."""
+        self.awaiting = list(decisions)
+
     def settle(self) -> None:
         """Stores the entries that await it."""
         for unit, decision in enumerate(self.awaiting):

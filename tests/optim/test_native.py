@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from cmbench.optim import create_optimizer, native, toolchain, trial
+from cmbench.optim.addressed import roles_of
 from cmbench.optim.memories import MEMORIES
-from cmbench.optim.native import CHUNK, Chunks, roles_of
+from cmbench.optim.native import CHUNK, Chunks
 from cmbench.optim.rules import RULES
 from cmbench.optim.rules.adam import Adam
 from cmbench.optim.trial import Variant, loaded

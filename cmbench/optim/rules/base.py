@@ -41,7 +41,8 @@ class Rule(Part):
     torch_class: ClassVar[str]
     decoupled: ClassVar[bool] = False
     native: ClassVar[Mapping[str, str] | None] = None
-    """For a rule that native.c knows: the names in `state` of what it calls `momentum` and `square`. Not inherited."""
+    """For a rule that native.c and triton_kernel.py know: the names in `state` of what they call `momentum` and
+    `square`. Not inherited."""
 
     def beta(self, group: Mapping[str, Any]) -> float:
         """β of the momentum m ← β·m + (1−β)·g that critical momenta remember (Eq. 4)."""
