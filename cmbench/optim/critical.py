@@ -77,7 +77,8 @@ class CriticalOptimizer(BufferedOptimizer):
                 made.rankings = [Ranking(*each) for each in zip(*ranking, strict=True)]
             else:
                 made.rankings = [Ranking(*(column[0] for column in ranking))] * active
-            made.scales = _scales(made, group["scope"])
+            if self._implementation.needs_scales:
+                made.scales = made.means()
         return made
 
     @torch.no_grad()
@@ -99,11 +100,3 @@ class CriticalOptimizer(BufferedOptimizer):
         )
         self._accepted_before = total
         return stats
-
-
-def _scales(group: GroupTensors, scope: str) -> list[Tensor]:
-    """For each parameter what turns the sum of its buffer into a mean: one tensor for all, unless each has a buffer."""
-    if scope == "per_tensor":
-        return [ranking.scale for ranking in group.rankings]
-    scale = group.rankings[0].scale
-    return [scale if scale.device == param.device else scale.to(param.device) for param in group.params]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from cmbench.optim.buffer import Decision, replace
+from cmbench.optim.buffer import Decision, Ranking, replace
 from cmbench.optim.implementations import Implementation
+from cmbench.optim.judge import Judge
 from cmbench.optim.memories import MEMORIES, Memory
 from cmbench.optim.native import CHUNK, Kernel, NativePlan, roles_of
+from cmbench.optim.native_lanes import LanesPlan
 from cmbench.optim.plan import NoPlan, Plan
 from cmbench.optim.rules import RULES, Rule
 from cmbench.optim.threads import few_threads
@@ -32,11 +34,12 @@ class Variant:
     memory: str
     dtype: torch.dtype
     slots: torch.dtype
+    lanewise: bool = False
 
     @property
     def defines(self) -> tuple[str, ...]:
         """What the compiler is told."""
-        kinds = f"PARAM={_KINDS[self.dtype]}", f"SLOT={_KINDS[self.slots]}"
+        kinds = f"PARAM={_KINDS[self.dtype]}", f"SLOT={_KINDS[self.slots]}", *(["LANEWISE=1"] if self.lanewise else [])
         return f"RULE={self.rule.upper()}", f"MEMORY={self.memory.upper()}", *kinds
 
 
@@ -47,8 +50,7 @@ def native_plan(kind: tuple[object, ...], group: GroupTensors, deferred: bool) -
     native step is switched off: there torch's compiler may do it.
     """
     rule, memory = group.rule.key, group.memory.key
-    known = RULES.get(rule) is group.rule and MEMORIES.get(memory) is group.memory
-    if not known or roles_of(group.rule) is None or is_off() or not group.params or not group.slots:
+    if not _is_known(group) or not group.params or not group.slots:
         return None
     first, slots = group.params[0], group.slots[0]
     if first.dtype not in _KINDS or slots.dtype not in _KINDS:
@@ -58,6 +60,23 @@ def native_plan(kind: tuple[object, ...], group: GroupTensors, deferred: bool) -
         return None
     kernel = loaded(Variant(rule, memory, first.dtype, slots.dtype))
     return NativePlan(kind, group, members, deferred, kernel) if kernel else NoPlan(kind, group)
+
+
+def kernel_for_lanes(group: GroupTensors) -> Kernel | None:
+    """The C functions for lanes, where they are the rows of the only parameter, on a CPU, and C knows what to do."""
+    param, stack = group.params[0], group.slots[0]
+    if group.idle or group.sharded or not _is_known(group) or not param.numel() or not param.is_contiguous():
+        return None
+    if not {param.dtype, stack.dtype} <= _KINDS.keys() or not _can_be_passed(group, 0, param.dtype, stack.dtype):
+        return None
+    return loaded(Variant(group.rule.key, group.memory.key, param.dtype, stack.dtype, lanewise=True), "plain")
+
+
+def _is_known(group: GroupTensors) -> bool:
+    """Whether C knows the rule and the memory, and is not switched off."""
+    rule, memory = group.rule, group.memory
+    is_ours = RULES.get(rule.key) is rule and MEMORIES.get(memory.key) is memory
+    return is_ours and roles_of(rule) is not None and not is_off()
 
 
 def _can_be_passed(group: GroupTensors, i: int, dtype: torch.dtype, slots: torch.dtype) -> bool:
@@ -71,12 +90,12 @@ def _can_be_passed(group: GroupTensors, i: int, dtype: torch.dtype, slots: torch
     return alike and typed and total.dtype == torch.promote_types(dtype, torch.float32)
 
 
-def loaded(variant: Variant) -> Kernel | None:
+def loaded(variant: Variant, instead: str = "foreach") -> Kernel | None:
     """The C functions, tried on a sample; None, with a warning, where they can't be compiled or are wrong."""
     found = _tried(variant)
     if isinstance(found, Kernel):
         return found
-    _warn_once(found)
+    _warn_once(found, instead)
     return None
 
 
@@ -92,14 +111,15 @@ def _tried(variant: Variant) -> Kernel | str:
 
 
 @cache
-def _warn_once(problem: str) -> None:
-    warnings.warn(f"fused=True: no native step, foreach is used instead ({problem})", stacklevel=2)
+def _warn_once(problem: str, instead: str) -> None:
+    warnings.warn(f"fused=True: no native step, {instead} is used instead ({problem})", stacklevel=2)
 
 
-def is_available(rule: str, memory: str) -> bool:
-    """Whether there is a native step for float32; compiles and tries it, and warns of nothing."""
+def is_available(rule: str, memory: str, *, lanewise: bool = False) -> bool:
+    """Whether there is a native step for float32, or of lanes in float64; compiles, tries, and warns of nothing."""
     known = rule in RULES and roles_of(RULES[rule]) is not None and not is_off()
-    return known and isinstance(_tried(Variant(rule, memory, torch.float32, torch.float32)), Kernel)
+    dtype = torch.float64 if lanewise else torch.float32
+    return known and isinstance(_tried(Variant(rule, memory, dtype, dtype, lanewise)), Kernel)
 
 
 def _is_right(kernel: Kernel, variant: Variant) -> bool:
@@ -117,11 +137,24 @@ def _is_right(kernel: Kernel, variant: Variant) -> bool:
             _by_plain(reference, decisions, deferred)
             if not all(map(_agree(tolerance), _results(mine), _results(reference))):
                 return False
-    return True
+    return not variant.lanewise or all(_is_right_for_lanes(kernel, variant, tolerance, judged) for judged in _JUDGES)
+
+
+_JUDGES = tuple(Judge(priority, 0.7, "lane") for priority in ("gradient", "momentum", "fifo"))
+
+
+def _is_right_for_lanes(kernel: Kernel, variant: Variant, tolerance: float, judge: Judge) -> bool:
+    """Whether it does to lanes of every kind what `plain` does: with room, without, and with a gradient that is NaN."""
+    mine, reference = (_sample_of_lanes(RULES[variant.rule], MEMORIES[variant.memory], variant) for _ in range(2))
+    LanesPlan(kernel, mine, judge).run(mine, judge)
+    reference.scales = reference.means()
+    Implementation().step([reference], judge)
+    mine_and_its = zip(_results(mine) + _rows(mine), _results(reference) + _rows(reference), strict=True)
+    return all(_agree(tolerance)(a, b) for a, b in mine_and_its)
 
 
 def _agree(tolerance: float) -> Callable[[Tensor, Tensor], bool]:
-    return lambda a, b: torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance)
+    return lambda a, b: torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _by_plain(group: GroupTensors, decisions: list[Decision], deferred: bool) -> None:
@@ -138,16 +171,19 @@ def _results(group: GroupTensors) -> list[Tensor]:
     return [*group.params, *group.totals, *group.slots, *state]
 
 
-def _sample(rule: Rule, memory: Memory, variant: Variant) -> GroupTensors:
-    """Two parameters of odd lengths, one of them longer than a chunk, with everything that can be switched on."""
+def _filled(
+    rule: Rule, memory: Memory, variant: Variant, shapes: Sequence[tuple[int, ...]], scope: str
+) -> GroupTensors:
+    """Parameters of these shapes, three entries in each one's buffer, and everything on that can be switched on."""
     generator = torch.Generator("cpu").manual_seed(0)
     hyperparameters = {each.name: each.default for each in (*rule.hyperparameters, *memory.hyperparameters)}
-    group = hyperparameters | {"weight_decay": 0.1, "momentum": 0.9, "maximize": True}
+    group = hyperparameters | {"weight_decay": 0.1, "momentum": 0.9, "maximize": True, "scope": scope}
     wide = torch.promote_types(variant.dtype, torch.float32)
 
     def some(*leading: int, dtype: torch.dtype = variant.dtype) -> list[Tensor]:
-        sizes = (CHUNK + 37, 3)
-        return [torch.rand((*leading, n), generator=generator, device="cpu").add_(0.1).to(dtype) for n in sizes]
+        return [
+            torch.rand((*leading, *shape), generator=generator, device="cpu").add_(0.1).to(dtype) for shape in shapes
+        ]
 
     slots = some(3, dtype=variant.slots)
     sample = GroupTensors(rule, memory, group, params=some(), gradients=some(), slots=slots)
@@ -155,5 +191,32 @@ def _sample(rule: Rule, memory: Memory, variant: Variant) -> GroupTensors:
     sample.state = {name: some() for name in memory.state(rule, group)}
     sample.totals = [stack.sum(0, dtype=wide) for stack in slots]
     sample.steps = [torch.tensor(4.0, dtype=wide, device="cpu") for _ in slots]
-    sample.scales = [torch.tensor(1 / 3, dtype=wide, device="cpu")] * len(slots)
     return sample
+
+
+def _sample(rule: Rule, memory: Memory, variant: Variant) -> GroupTensors:
+    """Two parameters of odd lengths, one of them longer than a chunk."""
+    sample = _filled(rule, memory, variant, [(CHUNK + 37,), (3,)], "global")
+    sample.scales = [torch.tensor(1 / 3, dtype=sample.totals[0].dtype, device="cpu")] * len(sample.slots)
+    return sample
+
+
+def _sample_of_lanes(rule: Rule, memory: Memory, variant: Variant) -> GroupTensors:
+    """Lanes with room in their buffers, with none, with a gradient of a norm above all and below all, and with NaN."""
+    lanes = 37
+    sample = _filled(rule, memory, variant, [(lanes, 3)], "lane")
+    ranking = Ranking.empty(3, lanes, sample.totals[0].dtype, torch.device("cpu"))
+    row = torch.arange(lanes, device="cpu")
+    for c in range(3):
+        has = row % 4 > c
+        ranking.priorities[c, has] = (1 + (row[has] + c) % 3).to(ranking.priorities) / 2
+        ranking.ages[c, has] = 1 + (row[has] * 2 + c) % 3
+    sample.rankings = [ranking]
+    sample.gradients[0][::5] = torch.nan
+    sample.gradients[0][1::5] *= 10
+    return sample
+
+
+def _rows(group: GroupTensors) -> list[Tensor]:
+    ranking = group.rankings[0]
+    return [ranking.priorities, ranking.ages, ranking.accepted]
