@@ -1,25 +1,35 @@
-"""How much faster lanes are than a loop over single runs, on the whole experiment of Figure 6; both in this process.
+"""How much faster lanes are than a loop over single runs, and how long all the paper's landscapes take.
 
     python benchmarks/landscapes.py [--json FILE]
+
+The first on the whole experiment of Figure 6, both in this process.
 
 The lane runner does all of it: 10 dimensions, 50 starts, six coefficients, six optimizers, 2,000 steps, measurements
 included. Of the loop (one torch optimizer per run, on a vector of its own, nothing recorded) a few runs of a few
 hundred steps are timed for each optimizer, right before its lanes, and extrapolated to all runs and steps: the first
 steps, which are slower, are left out, in the loop's favour.
+
+The second as `make landscapes` does it: its three commands, two of them at a time, with figures, into a new folder. A
+machine that is shared makes the wall time longer, the processors' time stands beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 import torch
 from goals import Measured, write
 
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.suite import load_suite
+from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
 from cmbench.landscapes.cells import cell_starts, prepare, run_cells
 from cmbench.landscapes.functions import sharp_flat
 from cmbench.optim import create_optimizer
@@ -75,6 +85,28 @@ def measure() -> list[dict[str, float | str]]:
     return rows
 
 
+def all_landscapes() -> tuple[float, float]:
+    """Seconds on the clock, and of processors, of what `make landscapes` runs."""
+    suites = {kind: [] for kind in ("toy", "escape-ratio", "convergence")}
+    for name in builtin_suites():
+        if (kind := read_suite(name)[2]["kind"]) in suites and not name.endswith("_peers"):
+            suites[kind] += ["--suite", name]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(kind: str) -> None:
+            own = ["--quiet", "--out", f"{folder}/results", "--plot", f"{folder}/figures"]
+            command = [sys.executable, "-m", "cmbench", kind, *suites[kind], *own]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(run, suites))
+        seconds = time.perf_counter() - began
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="lanes against a loop over single runs, on Figure 6")
     parser.add_argument("--json", metavar="FILE", help="write what was measured beside its goals")
@@ -91,9 +123,13 @@ def main() -> None:
         )
     print(f"{'all':14} {'':5} {'':6} {lanes:7.2f} s {loop:17.0f} s {loop / lanes:6.0f}×")
     print(f"loop: {SAMPLE_RUNS} runs × {SAMPLE_STEPS} steps timed per optimizer, the median extrapolated")
+    seconds, of_processors = all_landscapes()
+    print(f"make landscapes: {seconds:.0f} s, {of_processors:.0f} s of processors")
     write(
         arguments.json,
         [
+            Measured("landscapes", "make landscapes", seconds, "s", 45),
+            Measured("landscapes", "make landscapes, of processors", of_processors, "s", 90),
             Measured("landscapes", "Figure 6 as lanes", lanes, "s", 10),
             Measured("landscapes", "Figure 6 as lanes, beside a loop", loop / lanes, "×", 50, at_least=True),
         ],

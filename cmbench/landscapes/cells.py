@@ -20,7 +20,7 @@ from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeS
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.landscapes.lanes import Lanes, is_as_alone, joined, run_lanes, start_points
-from cmbench.landscapes.measure import at_global_minimum, is_watched, measure, objective
+from cmbench.landscapes.measure import at_global_minimum, bound, is_watched, measure
 from cmbench.landscapes.surfaces import PARAMETERS, Surface, get_surface
 from cmbench.optim.registry import REGISTRY
 from cmbench.optim.threads import few_threads
@@ -205,7 +205,8 @@ def _run(
     seed: int,
 ) -> Lanes:
     """The lanes from `starts` once for each of the coefficients; `seed` is for an optimizer that draws numbers."""
-    every = objective(surface, settings, coefficients, len(starts), device)
+    parameters = bound(surface, settings, coefficients, len(starts), device)
+    every = partial(surface.function, **parameters)
     torch.manual_seed(seed)
     return run_lanes(
         every,
@@ -216,6 +217,7 @@ def _run(
         settings.schedule,
         trace=getattr(settings, "trace", ()),
         is_there=partial(at_global_minimum, surface, every) if is_watched(surface, settings) else None,
+        slope=partial(surface.slope, **parameters) if surface.slope else None,
         device=device,
     )
 

@@ -48,6 +48,9 @@ def simulated_rates(optima: Sequence[Optimum], capacity: int) -> list[float]:
         def quadratics(x: torch.Tensor, scaled: torch.Tensor = scaled) -> torch.Tensor:
             return 0.5 * (scaled * x.square()).sum(-1)
 
+        def slope(x: torch.Tensor, scaled: torch.Tensor = scaled) -> tuple[torch.Tensor, torch.Tensor]:
+            return quadratics(x, scaled), scaled * x
+
         lanes = run_lanes(
             quadratics,
             torch.ones(len(members), _CURVATURES, dtype=torch.float64),
@@ -55,6 +58,7 @@ def simulated_rates(optima: Sequence[Optimum], capacity: int) -> list[float]:
             {"lr": 1.0, "momentum": beta, "capacity": capacity, "priority": "fifo"},
             steps,
             records=steps,
+            slope=slope,
         )
         errors = lanes.positions.abs().amax(-1).numpy()
         for lane, i in enumerate(members):

@@ -6,8 +6,15 @@ points, and nothing may be reduced over them. Gradients and Hessians come from a
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
+
+
+def over_coordinates(terms: Tensor) -> Tensor:
+    """The sum of `terms` (..., D) over D: column by column, as torch's takes ten times as long for very few."""
+    return reduce(torch.add, terms.unbind(-1)) if terms.shape[-1] <= 3 else terms.sum(-1)
 
 
 def ackley(x: Tensor) -> Tensor:

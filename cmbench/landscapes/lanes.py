@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 
 from cmbench.experiments.outside import build
 from cmbench.experiments.schedule import Schedule
+from cmbench.landscapes.functions import over_coordinates
 from cmbench.landscapes.trace import Trace, observe
+from cmbench.optim.factory import implementation_options
 from cmbench.optim.registry import REGISTRY, get_info
 from cmbench.optim.stepper import Stepper
 from cmbench.optim.threads import few_threads
@@ -68,6 +70,7 @@ def run_lanes(
     records: int = RECORDS,
     trace: Sequence[int] = (),
     is_there: Callable[[Tensor], Tensor] | None = None,
+    slope: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     device: str = "cpu",
 ) -> Lanes:
     """Minimises `function` from every row of `starts` (L, D) by `steps` steps of the optimizer of that name.
@@ -77,9 +80,11 @@ def run_lanes(
     `schedule`, in steps. About `records` equally spaced steps are kept, the first and the last among them, and the
     steps of `trace` (counted from 1) are looked into. `is_there` maps positions (T, L, D) to whether they are looked
     for, (T, L): of every lane it is told whether it ever was there, from its start on.
+    `slope` gives the values and the gradients of `function` without autograd: a registered optimizer gets them.
     """
     schedule = schedule or Schedule()
     run = _Run(function, starts.to(device), steps, records, is_there, bool(hyperparameters.get("create_graph")))
+    run.slope = slope if optimizer in REGISTRY else None
     method = _over_lanes(optimizer, hyperparameters, run.x)
     stepper = Stepper(method, [run.x], outside=optimizer not in REGISTRY)
     rates = [group.get("lr") for group in method.param_groups]
@@ -107,10 +112,13 @@ def run_lanes(
 
 def _over_lanes(optimizer: str, hyperparameters: Mapping[str, Any], x: Tensor) -> Optimizer:
     """The optimizer of that name over lanes (L, D), every norm and decision taken per lane."""
-    values = dict(hyperparameters)
-    if "scope" in (get_info(optimizer).defaults if optimizer in REGISTRY else values):
+    values, is_ours = dict(hyperparameters), optimizer in REGISTRY
+    if "scope" in (get_info(optimizer).defaults if is_ours else values):
         values["scope"] = "lane"
-    return build(optimizer, values, [{"params": [x], "names": ["x"]}], optimizer)
+    # torch's own fused step rounds what is left over of its vectors otherwise: a lane would not be what it is alone.
+    has_memory = is_ours and get_info(optimizer).memory is not None
+    options = implementation_options(optimizer, "auto", x.device, lanewise=True) if has_memory else {}
+    return build(optimizer, values, [{"params": [x], "names": ["x"]}], optimizer, options)
 
 
 def is_as_alone(together: Lanes, lane: int, alone: Lanes) -> bool:
@@ -151,6 +159,7 @@ class _Run:
         self.function = function
         self.create_graph = create_graph
         self.is_there = is_there
+        self.slope: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
         self.x = starts.to(torch.float64, copy=True).requires_grad_()
         self.chunk = max(1, min(steps, 128, _CHUNK_BYTES // (8 * lanes * (dim + 1))))
         self.path = starts.new_empty((self.chunk + 1, lanes, dim))
@@ -177,9 +186,13 @@ class _Run:
     def closure(self) -> Tensor:
         """torch's convention: the loss, (). A probe calls it twice per step: first at the position of the lane."""
         self.x.grad = None
-        losses = self.function(self.x)
-        total = losses.sum()
-        torch.autograd.backward(total, create_graph=self.create_graph)
+        if self.slope is not None:
+            losses, self.x.grad = self.slope(self.x.detach())
+            total = losses.sum()
+        else:
+            losses = self.function(self.x)
+            total = losses.sum()
+            torch.autograd.backward(total, create_graph=self.create_graph)
         if self.first_call:
             self.loss[self.filled] = losses.detach()
             self.filled += 1
@@ -191,11 +204,12 @@ class _Run:
         """Takes what is to be kept of the first `rows` rows of the chunk; row `rows` is the position after them."""
         self.path[rows] = self.x
         path, loss = self.path[: rows + 1], self.loss[:rows]
-        self.length += torch.linalg.vector_norm(path.diff(dim=0), dim=-1).sum(0)
+        self.length += over_coordinates(path.diff(dim=0).square_()).sqrt().sum(0)
         self.best = torch.minimum(self.best, loss.amin(0))
         if self.is_there is not None:
-            self.was_there |= self.is_there(path[:rows]).any(0)
-        bad = ~(loss.isfinite() & path[:rows].isfinite().all(-1))
+            # Of a lane that was there already nothing needs to be found out.
+            self.was_there |= self.is_there(torch.where(self.was_there[:, None], torch.nan, path[:rows])).any(0)
+        bad = ((loss + over_coordinates(path[:rows])) * 0).isnan()
         first = torch.where(bad.any(0), bad.int().argmax(0) + self.offset, -1)
         self.diverged = torch.where(self.diverged < 0, first, self.diverged)
         inside = self.wanted[(self.wanted >= self.offset) & (self.wanted < self.offset + rows)] - self.offset

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import EscapeSettings, LandscapeSettings, ToySettings
 from cmbench.landscapes.escape import escaped_all, escaped_nearer, escaped_reached
+from cmbench.landscapes.functions import over_coordinates
 from cmbench.landscapes.lanes import Lanes
 from cmbench.landscapes.stationary import largest_eigenvalue
 from cmbench.landscapes.surfaces import Surface
@@ -27,17 +29,17 @@ _NUMBERS = 12_000
 """How many numbers the trajectories of one result may hold; its traces as many again."""
 
 
-def objective(
+def bound(
     surface: Surface, settings: LandscapeSettings, coefficients: Sequence[float | None], starts: int, device: str
-) -> Callable[[Tensor], Tensor]:
-    """The function of x (len(coefficients)·starts, D) with the surface's parameters bound, a coefficient per row."""
-    bound: dict[str, Tensor] = {}
+) -> dict[str, Tensor]:
+    """The parameters of the surface for x (len(coefficients)·starts, D), a coefficient per row."""
+    values: dict[str, Tensor] = {}
     if "sharpness" in surface.parameters:
         column = torch.tensor(coefficients, dtype=torch.float64, device=device)
-        bound["sharpness"] = column.repeat_interleave(starts)
+        values["sharpness"] = column.repeat_interleave(starts)
     if "spectrum" in surface.parameters and isinstance(settings, ToySettings):
-        bound["spectrum"] = torch.tensor(settings.spectrum, dtype=torch.float64, device=device)
-    return partial(surface.function, **bound)
+        values["spectrum"] = torch.tensor(settings.spectrum, dtype=torch.float64, device=device)
+    return values
 
 
 def _nearest(surface: Surface, x: Tensor) -> Tensor:
@@ -61,15 +63,27 @@ def at_global_minimum(surface: Surface, function: Callable[[Tensor], Tensor], x:
     if surface.global_minimum is None:
         raise ValueError(f"{surface.name}: no known global minimum")
     lowest = torch.tensor(surface.global_minimum(x.shape[-1])).to(x).expand_as(x)
-    nearest = lowest if surface.nearest_minimum is None else _nearest(surface, x)
-    close: Tensor = (x - nearest).norm(dim=-1) < REACH
-    return close & (function(nearest) <= function(lowest) + 1e-9)
+    if surface.nearest_minimum is None:
+        return _are_close(x, lowest)
+    if not surface.has_one_lowest or surface.parameters:
+        nearest = _nearest(surface, x)
+        return _are_close(x, nearest) & (function(nearest) <= function(lowest) + 1e-9)
+    reached = _are_close(x, lowest, 1.01 * REACH)  # a little more: the minimum is known to a few digits less than `x`
+    x, lowest = x[reached], lowest[reached]
+    nearest = _nearest(surface, x)
+    reached[reached.clone()] = _are_close(x, nearest) & (function(nearest) <= function(lowest) + 1e-9)
+    return reached
+
+
+def _are_close(x: Tensor, y: Tensor, distance: float = REACH) -> Tensor:
+    """Whether points (..., D) are less than `distance` apart, (...)."""
+    return over_coordinates((x - y).square()) < distance**2
 
 
 def measure(spec: RunSpec[LandscapeSettings], surface: Surface, lanes: Lanes) -> Measurement:
     settings = spec.settings
     x = lanes.position
-    function = objective(surface, settings, [settings.sharpness], len(x), "cpu")
+    function = partial(surface.function, **bound(surface, settings, [settings.sharpness], len(x), "cpu"))
     quantities: dict[str, Tensor] = {
         "loss_final": lanes.loss,
         "loss_best": lanes.loss_best,
@@ -175,11 +189,9 @@ def _trace_records(traces: Sequence[Trace]) -> list[dict[str, Any]]:
 
 
 def _rounded(values: Tensor) -> Any:
-    """`values` as nested lists of numbers with six significant digits."""
-
-    def shorten(item: Any) -> Any:
-        if isinstance(item, list):
-            return [shorten(inner) for inner in item]
-        return float(f"{item:.6g}") if math.isfinite(item) else None
-
-    return shorten(values.tolist())
+    """`values` as nested lists of numbers with six significant digits, None for what is not finite."""
+    flat = values.flatten().tolist()
+    short = [
+        number if math.isfinite(number) else None for number in map(float, ("%.6g " * len(flat) % tuple(flat)).split())
+    ]
+    return np.array(short, dtype=object).reshape(values.shape).tolist()

@@ -38,7 +38,10 @@ def _nearest_number(x: Tensor, numbers: Tensor) -> Tensor:
 
 def ackley_nearest(x: Tensor) -> Tensor:
     lattice, which = torch.unique(x.round(), dim=0, return_inverse=True)
-    return torch.where((lattice == 0).all(-1, keepdim=True), 0.0, polish(ackley, lattice))[which]
+    found, is_away = torch.zeros_like(lattice), (lattice != 0).any(-1)
+    if is_away.any():  # at the origin is the tip, where Newton's method has no curvature to go by
+        found[is_away] = polish(ackley, lattice[is_away])
+    return found[which]
 
 
 @cache

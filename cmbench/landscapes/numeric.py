@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cmbench.landscapes.surfaces import get_surface
+from cmbench.optim.threads import few_threads
 
 Point = tuple[float, ...]
 
@@ -26,7 +27,8 @@ def as_numpy(settings: Mapping[str, Any]) -> tuple[Callable[[np.ndarray], np.nda
     @torch.no_grad()
     def function(x: np.ndarray) -> np.ndarray:
         rows = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)).flatten(0, -2)
-        return surface.function(rows, **bound).reshape(x.shape[:-1]).numpy()
+        with few_threads(0):  # a figure has many of them, and each is small
+            return surface.function(rows, **bound).reshape(x.shape[:-1]).numpy()
 
     minimum = surface.global_minimum(settings["dim"]) if surface.global_minimum else None
     if minimum is None or surface.minima is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cmbench.errors import UserError, unknown
-from cmbench.landscapes import functions, minima
+from cmbench.landscapes import functions, gradients, minima
 from cmbench.plugins.resolve import FORMS, entry_points, find, is_outside
 
 Function = Callable[..., Tensor]
@@ -23,7 +23,9 @@ class Surface:
     `domain` is the customary range of every coordinate, None if there is none. `dim` is the only number of coordinates
     it has, None if any. `parameters` are the settings that the function takes beside x. `nearest_minimum` maps x (L, D)
     to the nearest known minimum (L, D), and `global_minimum` a D to one point of the lowest value; None where nothing
-    is known. `minima` (M, D) are all of them, where they are few enough to be printed below a table.
+    is known. `minima` (M, D) are all of them, where they are few enough to be printed below a table. `has_one_lowest`
+    says that no other point has the value of `global_minimum`: far from it, nobody needs to ask what the nearest is.
+    `slope` returns the values and the gradients that autograd would make of `function`, where it is quicker.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Surface:
     global_minimum: Callable[[int], tuple[float, ...]] | None = None
     nearest_minimum: Callable[[Tensor], Tensor] | None = None
     minima: Callable[[], Tensor] | None = None
+    has_one_lowest: bool = False
+    slope: Callable[..., tuple[Tensor, Tensor]] | None = None
     version: int = 1
     """Counts the changes to the function and to what is known of it."""
     source: str = ""
@@ -54,6 +58,8 @@ SURFACES = {
             (-32.768, 32.768),
             global_minimum=lambda dim: (0.0,) * dim,
             nearest_minimum=minima.ackley_nearest,
+            has_one_lowest=True,
+            slope=gradients.ackley,
         ),
         Surface(
             "goldstein_price",
@@ -63,6 +69,8 @@ SURFACES = {
             global_minimum=lambda dim: (0.0, -1.0),
             nearest_minimum=minima.among(minima.goldstein_price_minima),
             minima=minima.goldstein_price_minima,
+            has_one_lowest=True,
+            slope=gradients.goldstein_price,
         ),
         Surface(
             "levy",
@@ -70,6 +78,8 @@ SURFACES = {
             (-10, 10),
             global_minimum=lambda dim: (1.0,) * dim,
             nearest_minimum=minima.levy_nearest,
+            has_one_lowest=True,
+            slope=gradients.levy,
         ),
         Surface(
             "ackley_rosenbrock",
@@ -78,6 +88,8 @@ SURFACES = {
             dim=2,
             global_minimum=lambda dim: minima.lowest(functions.ackley_rosenbrock, minima.ackley_rosenbrock_minima()),
             nearest_minimum=minima.among(minima.ackley_rosenbrock_minima),
+            has_one_lowest=True,
+            slope=gradients.ackley_rosenbrock,
         ),
         Surface(
             "sharp_flat",
@@ -86,6 +98,7 @@ SURFACES = {
             parameters=("sharpness",),
             global_minimum=lambda dim: (0.0,) * dim,
             nearest_minimum=lambda x: (x > 0.5).to(x),
+            slope=gradients.sharp_flat,
         ),
         Surface(
             "quadratic",
@@ -94,6 +107,7 @@ SURFACES = {
             parameters=("spectrum",),
             global_minimum=lambda dim: (0.0,) * dim,
             nearest_minimum=torch.zeros_like,
+            has_one_lowest=True,
         ),
         Surface(
             "rastrigin",
@@ -101,6 +115,7 @@ SURFACES = {
             (-5.12, 5.12),
             global_minimum=lambda dim: (0.0,) * dim,
             nearest_minimum=minima.rastrigin_nearest,
+            has_one_lowest=True,
         ),
         Surface(
             "rosenbrock",
@@ -110,6 +125,7 @@ SURFACES = {
             global_minimum=lambda dim: (1.0, 1.0),
             nearest_minimum=minima.among(minima.rosenbrock_minima),
             minima=minima.rosenbrock_minima,
+            has_one_lowest=True,
         ),
         Surface(
             "styblinski_tang",
@@ -117,6 +133,7 @@ SURFACES = {
             (-5, 5),
             global_minimum=minima.styblinski_tang_lowest,
             nearest_minimum=minima.styblinski_tang_nearest,
+            has_one_lowest=True,
         ),
         Surface(
             "griewank",
@@ -124,6 +141,7 @@ SURFACES = {
             (-600, 600),
             global_minimum=lambda dim: (0.0,) * dim,
             nearest_minimum=minima.griewank_nearest,
+            has_one_lowest=True,
         ),
         Surface(
             "schaffer_2",
@@ -132,6 +150,7 @@ SURFACES = {
             dim=2,
             global_minimum=lambda dim: (0.0, 0.0),
             nearest_minimum=minima.schaffer_2_nearest,
+            has_one_lowest=True,
         ),
         Surface(
             "himmelblau",

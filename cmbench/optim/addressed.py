@@ -37,11 +37,12 @@ class Variant:
     memory: str
     dtype: torch.dtype
     slots: torch.dtype
+    lanewise: bool = False
 
     @property
     def defines(self) -> tuple[str, ...]:
         """What the compiler is told."""
-        kinds = f"PARAM={_KINDS[self.dtype]}", f"SLOT={_KINDS[self.slots]}"
+        kinds = f"PARAM={_KINDS[self.dtype]}", f"SLOT={_KINDS[self.slots]}", *(["LANEWISE=1"] if self.lanewise else [])
         return f"RULE={self.rule.upper()}", f"MEMORY={self.memory.upper()}", *kinds
 
 

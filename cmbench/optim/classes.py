@@ -88,7 +88,8 @@ class AdamCM(_Adam):
         maximize: ascend instead.
         foreach: many tensors at once (the default), or with False one after the other.
         fused: one compiled pass over memory; where there is no compiler, foreach with a warning. It stores a momentum
-            only in the next step, or when the state is asked for by `state_dict`, a copy or `buffer_stats`.
+            only in the next step, or when the state is asked for by `state_dict`, a copy or `buffer_stats`. With lanes
+            one compiled function for all of a parameter's, on a CPU, else one tensor after the other.
         first_step: `"paper"`, or `"authors"`, of critical momenta alone: as in the code that the paper's authors have
             released, the first gradient of a parameter enters the buffer, no momentum, and moves nothing.
 

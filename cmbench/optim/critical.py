@@ -40,7 +40,7 @@ class CriticalOptimizer(BufferedOptimizer):
             with torch.enable_grad():
                 loss = closure()
         implementation = self._chosen_implementation()  # a new one drops what is derived from the state
-        groups = [self._collect(group) for group in self.param_groups]
+        groups, self._norms = [self._collect(group) for group in self.param_groups], ()
         if not any(group.params for group in groups):
             return loss
         first = self.param_groups[0]
@@ -107,7 +107,8 @@ class CriticalOptimizer(BufferedOptimizer):
                 made.rankings = [Ranking(*each) for each in zip(*ranking, strict=True)]
             else:
                 made.rankings = [Ranking(*(column[0] for column in ranking))] * active
-            made.scales = _scales(made, group["scope"])
+            if self._implementation.needs_scales:
+                made.scales = made.means()
         return made
 
     @torch.no_grad()
@@ -133,11 +134,3 @@ class CriticalOptimizer(BufferedOptimizer):
 
 def _ranks_gradients(groups: Sequence[GroupTensors], judge: Judge) -> bool:
     return not (judge.needs_the_entry() or judge.scope == "lane" or any(group.l2 != 0 for group in groups))
-
-
-def _scales(group: GroupTensors, scope: str) -> list[Tensor]:
-    """For each parameter what turns the sum of its buffer into a mean: one tensor for all, unless each has a buffer."""
-    if scope == "per_tensor":
-        return [ranking.scale for ranking in group.rankings]
-    scale = group.rankings[0].scale
-    return [scale if scale.device == param.device else scale.to(param.device) for param in group.params]

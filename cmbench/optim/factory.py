@@ -53,16 +53,19 @@ def create_optimizer(
     return PROBES[info.probe.key](base, **{key: value for key, value in values.items() if key in of_probe})
 
 
-def implementation_options(name: str, wanted: ImplementationName, device: torch.device) -> dict[str, bool]:
+def implementation_options(
+    name: str, wanted: ImplementationName, device: torch.device, *, lanewise: bool = False
+) -> dict[str, bool]:
     """The options of `create_optimizer` that have a registered optimizer's steps carried out in a way that it has.
 
-    `auto` is `fused` on a CPU, for a rule alone by torch's own class, with a memory where the native step has passed
-    its test; elsewhere, and where an optimizer lacks what is wanted, it is what the class does by itself.
+    `auto` is `fused` on a CPU, for a rule alone by torch's own class, with a memory where the native step (of lanes in
+    float64, if it is to be `lanewise`) has passed its test; elsewhere, and where an optimizer lacks what is wanted, it
+    is what the class does by itself.
     """
     info = get_info(name)
     _, accepted = _base_class(info)
     if wanted == "auto":
-        is_quick = info.memory is None or is_available(info.rule.key, info.memory.key)
+        is_quick = info.memory is None or is_available(info.rule.key, info.memory.key, lanewise=lanewise)
         wanted = "fused" if device.type == "cpu" and "fused" in accepted and is_quick else wanted
     options = {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}.get(wanted, {})
     return {option: value for option, value in options.items() if option in accepted}

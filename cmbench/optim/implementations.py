@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ class Implementation:
 
     This one, `plain`, updates one tensor after the other, and derives nothing: the reference for the others.
     """
+
+    needs_scales: ClassVar[bool] = True
+    """Whether what turns the sums of the buffers into means is made beforehand."""
 
     def step(self, groups: Sequence[GroupTensors], judge: Judge | None) -> None:
         """One step in place: momenta, aggregation with the buffer as it was, insertion, decay, parameters.

@@ -5,6 +5,7 @@
  *     MEMORY    CM, CG
  *     PARAM     F32, F64, BF16, F16: of parameters, gradients and state; computed in is double for F64, else float
  *     SLOT      the same: of the buffer's entries; their sum has the type that is computed in
+ *     LANEWISE  1 for the step of lanes too, each of which decides by itself
  *
  * The arithmetic is that of `update.advance` with the rule's own file, which are the reference. Nothing here knows
  * about torch: addresses and numbers come in, and the squares of the gradients go out.
@@ -242,24 +243,26 @@ static inline Place place_of(const Work *work, int64_t k) {
     };
 }
 
+/* One step of a chunk, whose entry goes into the slot of `place`, if there is one; returns what `sweep` does. */
+static __attribute__((noinline)) double step(const Place place, const int64_t n, const double *numbers, const int64_t is_before) {
+#if MEMORY == CM
+    return !place.slot ? sweep(place, n, numbers, NEVER, 0)
+           : is_before ? sweep(place, n, numbers, BEFORE, 0)
+                       : sweep(place, n, numbers, AFTER, 0);
+#else
+    (void)is_before;
+    return place.slot && place.momentum ? sweep(place, n, numbers, AFTER, 1)
+           : place.slot                 ? sweep(place, n, numbers, AFTER, 0)
+           : place.momentum             ? sweep(place, n, numbers, NEVER, 1)
+                                        : sweep(place, n, numbers, NEVER, 0);
+#endif
+}
+
 /* One step. `squares` gets the sum of the gradient's squares of each chunk, which does not depend on the threads. */
 void cmbench_step(const Work *work, int64_t is_before, double *squares) {
-    FOR_EVERY_CHUNK(work) {
-        const Place place = place_of(work, k);
-        const double *numbers = work->coefficients + work->tensor[k] * work->width;
-        const int64_t n = work->length[k];
-#if MEMORY == CM
-        squares[k] = !place.slot ? sweep(place, n, numbers, NEVER, 0)
-                     : is_before ? sweep(place, n, numbers, BEFORE, 0)
-                                 : sweep(place, n, numbers, AFTER, 0);
-#else
-        (void)is_before;
-        squares[k] = place.slot && place.momentum ? sweep(place, n, numbers, AFTER, 1)
-                     : place.slot                 ? sweep(place, n, numbers, AFTER, 0)
-                     : place.momentum             ? sweep(place, n, numbers, NEVER, 1)
-                                                  : sweep(place, n, numbers, NEVER, 0);
-#endif
-    }
+    FOR_EVERY_CHUNK(work)
+        squares[k] = step(place_of(work, k), work->length[k], work->coefficients + work->tensor[k] * work->width,
+                          is_before);
 }
 
 /* What ranks the entry of this step, before it is made: `squares` gets the sum of its squares of each chunk. */
@@ -271,3 +274,94 @@ void cmbench_measure(const Work *work, int64_t of_entry, double *squares) {
                                               : measure(place, work->length[k], numbers, 0);
     }
 }
+
+#if LANEWISE
+
+/* The lanes of one parameter: runs beside each other, `size` numbers each, every one with a buffer of its own of
+ * `capacity` entries. Row c of `priorities` and `ages` (capacity, lanes) ranks their entries c, the first of which is
+ * where `place.slot` begins; `accepted` (lanes). `drawn` (lanes), if it is there, stands in for the norms. */
+typedef struct {
+    int64_t lanes, size, capacity, is_fifo, of_entry;
+    double decay;
+    double *coefficients;
+    const wide *drawn;
+    wide *priorities;
+    int64_t *ages, *accepted;
+    Place place;
+} Lanes;
+
+/* Which entry of each of some lanes' buffers would go next, its priority (by age: −age), and how many there are. */
+typedef struct {
+    wide lowest[LANES];
+    int64_t goes[LANES], filled[LANES];
+} Next;
+
+INLINE Next next_of(const Lanes *work, const int64_t first, const int n, const int is_fifo) {
+    Next next;
+    for (int lane = 0; lane < LANES; lane++) {
+        next.lowest[lane] = (wide)INFINITY;
+        next.goes[lane] = next.filled[lane] = 0;
+    }
+    for (int64_t c = 0; c < work->capacity; c++) {
+        const wide *restrict priorities = work->priorities + c * work->lanes + first;
+        const int64_t *restrict ages = work->ages + c * work->lanes + first;
+        for (int lane = 0; lane < n; lane++) {
+            const wide key = is_fifo ? -(wide)ages[lane] : priorities[lane];
+            const int is_lower = key < next.lowest[lane];
+            next.goes[lane] = is_lower ? c : next.goes[lane];
+            next.lowest[lane] = is_lower ? key : next.lowest[lane];
+            next.filled[lane] += priorities[lane] > -(wide)INFINITY;
+        }
+    }
+    return next;
+}
+
+static inline Place moved(Place place, const int64_t by) {
+#define MOVE(pointer) if (pointer) pointer += by
+    MOVE(place.param); MOVE(place.grad); MOVE(place.memory); MOVE(place.momentum); MOVE(place.square); MOVE(place.total);
+    place.slot = 0;
+    return place;
+}
+
+/* One step, all of it: the update, then the insertion, with what is left of it in gradient and memory. */
+void cmbench_lanes(const Lanes *work) {
+    const int64_t lanes = work->lanes, size = work->size;
+    const double *numbers = work->coefficients;
+    const param_t *ranked = work->of_entry && work->place.memory ? work->place.memory : work->place.grad;
+    const param_t *entries = work->place.memory ? work->place.memory : work->place.grad;
+    for (int64_t first = 0; first < lanes; first += LANES) {
+        const int n = lanes - first < LANES ? (int)(lanes - first) : LANES;
+        const Next next = work->is_fifo ? next_of(work, first, n, 1) : next_of(work, first, n, 0);
+        for (int lane = 0, end; lane < n; lane = end) { /* those with as many entries at once: mostly all */
+            for (end = lane + 1; end < n && next.filled[end] == next.filled[lane]; end++) {}
+            work->coefficients[SCALE] = 1.0 / (double)(next.filled[lane] ? next.filled[lane] : 1);
+            step(moved(work->place, (first + lane) * size), (end - lane) * size, numbers, 0);
+        }
+        for (int lane = 0; lane < n; lane++) {
+            const int64_t at = (first + lane) * size, own = next.goes[lane] * lanes + first + lane;
+            double squares = 0;
+            for (int64_t i = at; i < at + size; i++) squares += (double)LOAD(ranked[i]) * (double)LOAD(ranked[i]);
+            const wide norm = (wide)sqrt(squares), rank = work->drawn ? work->drawn[first + lane] : norm;
+            if (!isfinite(norm) || !(work->is_fifo || rank > next.lowest[lane])) continue;
+            work->priorities[own] = rank;
+            work->ages[own] = 0;
+            work->accepted[first + lane]++;
+            slot_t *slot = work->place.slot + own * size;
+            for (int64_t i = 0; i < size; i++) {
+                const slot_t kept = STORE_SLOT(LOAD(entries[at + i]));
+                work->place.total[at + i] += LOAD_SLOT(kept) - LOAD_SLOT(slot[i]);
+                slot[i] = kept;
+            }
+        }
+        for (int64_t c = 0; c < work->capacity; c++) {
+            wide *restrict priorities = work->priorities + c * lanes + first;
+            int64_t *restrict ages = work->ages + c * lanes + first;
+            for (int lane = 0; lane < n; lane++) {
+                priorities[lane] *= (wide)work->decay;
+                ages[lane]++;
+            }
+        }
+    }
+}
+
+#endif

@@ -25,13 +25,15 @@ Function = Callable[..., None]
 
 
 class Kernel:
-    """The two functions of a compiled native.c."""
+    """The functions of a compiled native.c; `lanes` where it was compiled for lanes."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.step: Function = library.cmbench_step
         self.measure: Function = library.cmbench_measure
-        for function in (library.cmbench_step, library.cmbench_measure):
-            function.restype = None
+        self.lanes: Function | None = getattr(library, "cmbench_lanes", None)
+        for function in (self.step, self.measure, self.lanes):
+            if function is not None:
+                function.restype = None
 
 
 class NativePlan(AddressedPlan):

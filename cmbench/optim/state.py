@@ -13,6 +13,7 @@ from cmbench.optim.buffer import Ranking
 from cmbench.optim.foreach import Foreach
 from cmbench.optim.fused import Fused
 from cmbench.optim.implementations import Implementation
+from cmbench.optim.lanewise import Lanewise
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import HYPERPARAMETERS
 from cmbench.optim.rules import RULES
@@ -42,8 +43,6 @@ class BufferedOptimizer(Optimizer):
         self._fresh: set[Tensor] = set()
         if defaults["fused"] and defaults["foreach"]:
             raise ValueError("fused and foreach: accepted: one of them")
-        if defaults["fused"] and defaults["scope"] == "lane":
-            raise ValueError("invalid fused: True (accepted with scope 'lane': False)")
         if defaults["foreach"] is None:  # lanes are few tensors, one after the other is quicker
             defaults["foreach"] = not defaults["fused"] and defaults["scope"] != "lane"
         defaults |= {name: bool(defaults[name]) for name in ("maximize", "foreach", "fused")} | {"sum_age": 0}
@@ -201,4 +200,6 @@ class BufferedOptimizer(Optimizer):
 
 
 def _implementation(group: Mapping[str, Any]) -> Implementation:
-    return Fused() if group["fused"] else Foreach() if group["foreach"] else Implementation()
+    if group["fused"]:
+        return Lanewise() if group["scope"] == "lane" else Fused()
+    return Foreach() if group["foreach"] else Implementation()

@@ -83,6 +83,14 @@ class GroupTensors:
         decays = self.rule.decoupled and self.group["weight_decay"] != 0
         return 1 - self.group["lr"] * self.group["weight_decay"] if decays else None
 
+    def means(self) -> list[Tensor]:
+        """For each parameter what turns the sum of its buffer into a mean: one tensor for all on a device, unless each
+        has a buffer of its own."""
+        if not self.rankings or self.group["scope"] == "per_tensor":
+            return [ranking.scale for ranking in self.rankings]
+        scale = self.rankings[0].scale
+        return [scale if scale.device == param.device else scale.to(param.device) for param in self.params]
+
     def state_of(self, i: int) -> dict[str, Tensor]:
         """The state of one parameter by name."""
         return {name: tensors[i] for name, tensors in self.state.items()}

@@ -104,7 +104,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(tmp_path, arguments, message):
 
 def test_a_run_that_diverges_is_kept_and_counted_and_the_others_go_on(tmp_path):
     arguments = ("--surface", "quadratic", "--set", "spectrum=[1, 9]", "--opt", "sgd", "--opt", "adam")
-    done = run("toy", *arguments, "--set", "optimizers.sgd.lr=1", "--steps", 200, cwd=tmp_path)
+    done = run("toy", *arguments, "--set", "optimizers.sgd.lr=1", "--steps", 200, "--starts", 20, cwd=tmp_path)
     assert done.returncode == 3
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert any("0/20 starts," in line for line in lines)

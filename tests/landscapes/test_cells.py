@@ -1,5 +1,6 @@
 """From a suite to measurements: what is checked before anything runs, and what a cell's numbers mean."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -9,8 +10,11 @@ import torch
 from cmbench.errors import UserError
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import builtin_suites, load_suite, read_suite
+from cmbench.landscapes import surfaces
 from cmbench.landscapes.cells import prepare, run_cells, run_suite
+from cmbench.landscapes.measure import REACH, at_global_minimum
 from cmbench.landscapes.select import surface_overrides, toy_suite, with_capacities
+from cmbench.landscapes.surfaces import get_surface
 
 LANDSCAPES = [name for name in builtin_suites() if read_suite(name)[2]["kind"] in ("toy", "escape-ratio")]
 
@@ -308,3 +312,41 @@ def test_capacities_multiply_the_optimizers_that_have_a_memory():
         with_capacities(suite, [-1])
     with pytest.raises(UserError, match="no chosen optimizer has one"):
         with_capacities(load_suite("escape_10d", opts=["adam"]), [5])
+
+
+@pytest.mark.parametrize("name", ["ackley", "levy", "griewank", "himmelblau", "schaffer_2", "goldstein_price"])
+def test_who_is_at_a_global_minimum_is_seen_without_asking_for_the_nearest_everywhere(name):
+    surface = get_surface(name)
+    low, high = surface.domain
+    generator = torch.Generator().manual_seed(0)
+    anywhere = low + (high - low) * torch.rand(300, 2, dtype=torch.float64, generator=generator)
+    lowest = torch.tensor(surface.global_minimum(2), dtype=torch.float64)
+    x = torch.cat([anywhere, lowest + torch.randn(300, 2, dtype=torch.float64, generator=generator) / 2])
+    x[5] = torch.nan
+    nearest = surface.nearest_minimum(x.nan_to_num())
+    expected = ((x - nearest).norm(dim=-1) < REACH) & (surface.function(nearest) <= surface.function(lowest) + 1e-9)
+    assert expected.any()
+    assert not expected.all()
+    assert torch.equal(at_global_minimum(surface, surface.function, x), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in LANDSCAPES if not name.endswith("_peers")])
+def test_a_suite_has_enough_starts_to_tell_optimizers_apart(name):
+    settings = load_suite(name).settings
+    assert settings.starts + len(settings.start_points or ()) >= 200
+
+
+@pytest.mark.parametrize("suite", ["levy", "ackley", "figure1", "escape_10d"])
+def test_results_are_those_of_autograd_and_of_the_readable_step(suite, monkeypatch):
+    kind = "escape-ratio" if suite.startswith("escape") else "toy"
+    sets = ["starts=30", "steps=40", "schedule=constant"] if kind == "toy" else ["starts=30", "steps=40"]
+    specs = prepare(load_suite(suite, kind=kind, opts=["adam", "adam_sam", "adam_cg", "adam_cm"], sets=sets)).specs
+    fast = [run_cells([spec])[0] for spec in specs]
+    monkeypatch.setenv("CMBENCH_NO_NATIVE", "1")
+    plain = {name: dataclasses.replace(surface, slope=None) for name, surface in surfaces.SURFACES.items()}
+    monkeypatch.setattr(surfaces, "SURFACES", plain)
+    for mine, spec in zip(fast, specs, strict=True):
+        reference = run_cells([spec])[0]
+        assert mine.lanes.keys() == reference.lanes.keys()
+        for name, values in reference.lanes.items():
+            assert mine.lanes[name] == pytest.approx(values, rel=1e-6, abs=1e-8), name

@@ -261,3 +261,55 @@ def test_a_surface_of_ones_own_is_found_in_the_current_folder(tmp_path, monkeypa
     }.items():
         with pytest.raises(UserError, match=message):
             get_surface(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "dim"),
+    [(name, dim) for name, s in SURFACES.items() if s.slope for dim in ([s.dim] if s.dim else [1, 2, 3, 10])],
+)
+def test_values_and_gradients_by_hand_are_those_of_autograd(name, dim):
+    surface = SURFACES[name]
+    low, high = surface.domain
+    generator = torch.Generator().manual_seed(0)
+    x = low + (high - low) * torch.rand(500, dim, dtype=torch.float64, generator=generator)
+    known = {parameter: torch.linspace(2, 100, 500, dtype=torch.float64) for parameter in surface.parameters}
+    value, gradient = surface.slope(x, **known)
+    x.requires_grad_()
+    expected = surface.function(x, **known)
+    (slope,) = torch.autograd.grad(expected.sum(), x)
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, slope, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, surface in SURFACES.items() if surface.slope])
+def test_a_gradient_by_hand_is_the_same_whatever_points_stand_beside_it(name):
+    surface = SURFACES[name]
+    dim = surface.dim or 10
+    x = torch.rand(41, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    known = dict.fromkeys(surface.parameters, 5.0)
+    value, gradient = surface.slope(x, **known)
+    for row in range(41):
+        alone, slope = surface.slope(x[[row]], **known)
+        assert torch.equal(alone[0], value[row])
+        assert torch.equal(slope[0], gradient[row])
+
+
+def test_the_gradient_by_hand_at_ackleys_tip_is_zero():
+    value, gradient = SURFACES["ackley"].slope(torch.zeros(1, 2, dtype=torch.float64))
+    assert value.item() == pytest.approx(0, abs=1e-12)
+    assert gradient.abs().max() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, surface in SURFACES.items() if surface.has_one_lowest])
+def test_where_one_point_alone_is_lowest_every_other_minimum_is_higher(name):
+    surface = SURFACES[name]
+    dim, (low, high) = surface.dim or 2, surface.domain
+    known = {"spectrum": torch.ones(dim, dtype=torch.float64)} if surface.parameters else {}
+    generator = torch.Generator().manual_seed(0)
+    x = low + (high - low) * torch.rand(2000, dim, dtype=torch.float64, generator=generator)
+    lowest = torch.tensor(surface.global_minimum(dim), dtype=torch.float64)
+    near = lowest + torch.randn(2000, dim, dtype=torch.float64, generator=generator)
+    nearest = surface.nearest_minimum(torch.cat([x, near]))
+    is_elsewhere = (nearest - lowest).norm(dim=-1) > 1e-3
+    other = surface.function(nearest[is_elsewhere], **known)
+    assert (other > surface.function(lowest[None], **known) + 1e-6).all()

@@ -60,6 +60,14 @@ for name, options in (
         optimizer.state_dict()
         (plan,) = optimizer._implementation._plans.values()
         assert len(plan.leaders) == len(params) - 1, "the native step was not used"
+for name, priority in (("adam_cm", "gradient"), ("adam_cm", "random"), ("sgd_cg", "fifo"), ("rmsprop_cm", "momentum")):
+    for shape in ((37, 3), (16, 1), (1,), (5, 2, 20)):
+        lanes = torch.ones(shape, dtype=torch.float64).requires_grad_()
+        optimizer = create_optimizer(name, [lanes], capacity=3, fused=True, scope="lane", priority=priority)
+        for step in range(6):
+            lanes.grad = torch.sin(lanes.detach() * (step + 1))
+            optimizer.step()
+        assert optimizer._implementation._plan is not None, "the native step of lanes was not used"
 print("done")
 """
 
@@ -90,7 +98,7 @@ def test_nothing_is_read_or_written_beside_a_tensor(tmp_path):
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
     wrong = tmp_path / "native.c"
     right = toolchain.SOURCE.read_text()
-    wrong.write_text(right.replace("n = work->length[k];", "n = work->length[k] + 1;"))
+    wrong.write_text(right.replace("(work, k), work->length[k],", "(work, k), work->length[k] + 1,"))
     assert wrong.read_text() != right
     caught = under_asan(wrong, tmp_path)
     assert caught.returncode != 0
