@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from cmbench.errors import UserError
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
@@ -20,17 +20,6 @@ from cmbench.experiments.reader import ResultReader, json_files
 from cmbench.experiments.result import Result
 
 Document = TypeVar("Document", bound=BaseModel)
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every number that JSON cannot hold replaced by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -141,15 +130,12 @@ class ResultStore:
                 raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None
 
     def save(self, spec: RunSpec, result: Result) -> Path:
-        """Writes `result` atomically and returns its path."""
+        """Writes `result` atomically and returns its path; a number that is not finite is null."""
         path = self.path(spec)
-        document = _finite(result.model_dump(by_alias=True, mode="python"))
-        # A line for each field: with an indent, json would write it in Python, ten times as long.
-        fields = (
-            f'"{key}": {json.dumps(value, ensure_ascii=False, allow_nan=False)}' for key, value in document.items()
-        )
-        text = "{\n " + ",\n ".join(fields) + "\n}\n"
-        write_atomically(path, lambda file: file.write(text.encode()))
+        document = result.model_dump(by_alias=True, mode="python")
+        fields = (to_json(key) + b": " + to_json(value, inf_nan_mode="null") for key, value in document.items())
+        text = b"{\n " + b",\n ".join(fields) + b"\n}\n"
+        write_atomically(path, lambda file: file.write(text))
         if self._places is not None and path not in (known := self._places.setdefault(spec.id, [])):
             known.append(path)
         return path

@@ -164,6 +164,7 @@ class _Run:
         self.chunk = max(1, min(steps, 128, _CHUNK_BYTES // (8 * lanes * (dim + 1))))
         self.path = starts.new_empty((self.chunk + 1, lanes, dim))
         self.loss = starts.new_empty((self.chunk + 1, lanes))
+        self.rows = self.path.unbind()
         self.filled = 0
         self.offset = 0  # the number of steps before the first row of the chunk
         self.first_call = True
@@ -180,7 +181,7 @@ class _Run:
         if self.filled == self.chunk:
             self._digest(self.chunk)
             self.offset, self.filled = step, 0
-        self.path[self.filled] = self.x.detach()
+        self.rows[self.filled].copy_(self.x.detach())
         self.first_call = True
 
     def closure(self) -> Tensor:

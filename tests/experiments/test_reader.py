@@ -59,7 +59,7 @@ def test_what_results_have_in_common_is_one_object(store):
 def test_equal_numbers_of_different_kinds_stay_apart(store):
     first, second = (path for path, _ in list(store.results("digits"))[:2])
     for path, epochs in ((first, "12"), (second, "12.0")):
-        path.write_text(path.read_text().replace('"epochs": 12', f'"epochs": {epochs}'))
+        path.write_text(path.read_text().replace('"epochs":12', f'"epochs":{epochs}'))
     reader = ResultReader()
     found = [reader.read(path).settings["epochs"] for path in (first, second)]
     assert [type(epochs) for epochs in found] == [int, float]
