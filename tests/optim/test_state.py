@@ -111,6 +111,40 @@ def test_a_checkpoint_moves_from_one_device_to_another(name, source, target, opt
         assert {value.device.type for value in moved["state"][index].values()} == {target}
 
 
+def trained_on(devices, name, options, steps=12):
+    """The parameters after so many steps on each of the devices, one after the other, of one checkpoint handed on."""
+    saved, values = None, [torch.linspace(-1, 1, n, dtype=torch.float64) for n in (4, 3000)]
+    for device in devices:
+        params = [value.to(device).requires_grad_() for value in values]
+        optimizer = create_optimizer(name, params, lr=1e-2, **options)
+        if saved:
+            optimizer.load_state_dict(through_a_file(saved))
+        for step in range(steps):
+
+            def closure(params=params, step=step):
+                for param in params:
+                    param.grad = torch.sin(3 * param.detach() + step)
+                return params[0].detach().sum()
+
+            optimizer.step(closure)
+        saved, values = optimizer.state_dict(), [param.detach().cpu() for param in params]
+    return values
+
+
+ACCELERATOR = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU to move a checkpoint to")
+)
+
+
+@pytest.mark.parametrize("options", IMPLEMENTATIONS, ids=str)
+@pytest.mark.parametrize("other", ["cpu", ACCELERATOR])
+@pytest.mark.parametrize("name", ["adam_cm", "sgd_sam_cg", "rmsprop_cm"])
+def test_a_training_goes_on_on_another_device_and_back(name, other, options):
+    expected = trained_on(["cpu", "cpu", "cpu"], name, IMPLEMENTATIONS[0])
+    for a, b in zip(trained_on(["cpu", other, "cpu"], name, options), expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize(("name", "options"), [(n, {}) for n in list_optimizers()] + [("adam_sam_cm", {"fused": True})])
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
 def test_a_copy_goes_its_own_way(name, options, duplicate, problem, closure_for):

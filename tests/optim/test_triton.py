@@ -73,8 +73,11 @@ CASES = st.fixed_dictionaries(
 
 
 def checked(interpreter, case, momentum):
-    if case["name"].partition("_")[0] in ("sgd", "rmsprop"):
+    rule = case["name"].partition("_")[0]
+    if rule in ("sgd", "rmsprop"):
         case |= {"momentum": momentum}
+    if rule != "sgd" and case["dtype"] == torch.float16:
+        case |= {"eps": 1e-2}  # plain would divide by what rounds to 0 in float16: a small gradient's square, ε = 1e-8
     interpreter("follows", **case, with_native=bool(shutil.which("cc")))
 
 
@@ -86,7 +89,7 @@ def test_it_does_what_plain_and_c_do(interpreter, case, momentum):
 
 @pytest.mark.long
 @given(CASES, st.sampled_from((0.0, 0.9)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_it_does_what_plain_and_c_do_in_many_more_cases(interpreter, case, momentum):
     checked(interpreter, case, momentum)
 
