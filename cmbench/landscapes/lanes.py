@@ -83,8 +83,8 @@ def run_lanes(
     `slope` gives the values and the gradients of `function` without autograd: a registered optimizer gets them.
     """
     schedule = schedule or Schedule()
-    run = _Run(function, starts.to(device), steps, records, is_there, bool(hyperparameters.get("create_graph")))
-    run.slope = slope if optimizer in REGISTRY else None
+    slope = slope if optimizer in REGISTRY else None
+    run = _Run(function, slope, starts.to(device), steps, records, is_there, bool(hyperparameters.get("create_graph")))
     method = _over_lanes(optimizer, hyperparameters, run.x)
     stepper = Stepper(method, [run.x], outside=optimizer not in REGISTRY)
     rates = [group.get("lr") for group in method.param_groups]
@@ -149,6 +149,7 @@ class _Run:
     def __init__(
         self,
         function: Callable[[Tensor], Tensor],
+        slope: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
         starts: Tensor,
         steps: int,
         records: int,
@@ -156,10 +157,9 @@ class _Run:
         create_graph: bool,
     ) -> None:
         lanes, dim = starts.shape
-        self.function = function
+        self.function, self.slope = function, slope
         self.create_graph = create_graph
         self.is_there = is_there
-        self.slope: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
         self.x = starts.to(torch.float64, copy=True).requires_grad_()
         self.chunk = max(1, min(steps, 128, _CHUNK_BYTES // (8 * lanes * (dim + 1))))
         self.path = starts.new_empty((self.chunk + 1, lanes, dim))
@@ -210,7 +210,7 @@ class _Run:
         if self.is_there is not None:
             # Of a lane that was there already nothing needs to be found out.
             self.was_there |= self.is_there(torch.where(self.was_there[:, None], torch.nan, path[:rows])).any(0)
-        bad = ((loss + over_coordinates(path[:rows])) * 0).isnan()
+        bad = (loss * 0 + over_coordinates(path[:rows] * 0)).isnan()  # 0 times what is not finite
         first = torch.where(bad.any(0), bad.int().argmax(0) + self.offset, -1)
         self.diverged = torch.where(self.diverged < 0, first, self.diverged)
         inside = self.wanted[(self.wanted >= self.offset) & (self.wanted < self.offset + rows)] - self.offset

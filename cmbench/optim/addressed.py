@@ -171,12 +171,17 @@ class Counts:
         return self._whole
 
 
+def integers(values: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
+    """int64 on the CPU, whatever torch's default device is."""
+    return torch.tensor(values, dtype=torch.int64, device="cpu")
+
+
 def chunks(sizes: Sequence[int], most: int) -> Tensor:
     """How the elements of tensors are shared out: chunk k is length[k] ≤ `most` of tensor[k] from begin[k] on.
 
-    (3, chunks): tensor, begin and length, int64 on the CPU, whatever torch's default device is.
+    (3, chunks): tensor, begin and length, as `integers`.
     """
-    whole = torch.tensor(sizes, dtype=torch.int64, device="cpu")
+    whole = integers(sizes)
     counts = (whole + most - 1) // most
     tensor = torch.repeat_interleave(counts)
     begin = (torch.arange(len(tensor), device="cpu") - (counts.cumsum(0) - counts)[tensor]) * most

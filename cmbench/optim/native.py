@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from cmbench.optim.addressed import AddressedPlan, chunks, together
+from cmbench.optim.addressed import AddressedPlan, chunks, integers, together
 from cmbench.optim.buffer import Decision
 from cmbench.optim.judge import Judge
 from cmbench.optim.plan import column
@@ -46,9 +45,9 @@ class NativePlan(AddressedPlan):
         self._kernel = kernel
         params, *state = self.rows
         none = [0] * len(members)
-        self._addresses = _integers([params, none, *state, none])
-        self._slots = _integers([stack.data_ptr() for stack in self.slots])
-        self._slot_bytes = _integers([stack.stride(0) * stack.element_size() for stack in self.slots])
+        self._addresses = integers([params, none, *state, none])
+        self._slots = integers([stack.data_ptr() for stack in self.slots])
+        self._slot_bytes = integers([stack.stride(0) * stack.element_size() for stack in self.slots])
         self._chunks = Chunks.of(self.sizes)
 
     def run(self, group: GroupTensors, decisions: Sequence[Decision | None]) -> Tensor | None:
@@ -66,7 +65,7 @@ class NativePlan(AddressedPlan):
         own = (group.sign, group.l2, group.renewal, *values)
         coefficients = torch.stack([column(value, steps) for value in own], 1).double()
         gradients = self._gradients(group)
-        self._addresses[1] = _integers([gradient.data_ptr() for gradient in gradients])
+        self._addresses[1] = integers([gradient.data_ptr() for gradient in gradients])
         squares = torch.empty(len(self._chunks.tensor), dtype=torch.float64, device="cpu")
         threads = torch.get_num_threads() if self._chunks.elements > SMALL else 1
         work = Work.of(self._chunks, self._addresses, coefficients, threads)
@@ -79,11 +78,6 @@ class NativePlan(AddressedPlan):
         if made is None:
             return torch.zeros_like(self._slots)
         return torch.where(made.accept, self._slots + self._slot_bytes * made.index, 0)
-
-
-def _integers(values: Sequence[Any]) -> Tensor:
-    """On the CPU, whatever torch's default device is."""
-    return torch.tensor(values, dtype=torch.int64, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ class Chunks:
             if filled >= CHUNK or number == len(length):
                 ends.append(number)
                 filled = 0
-        return Chunks(tensor, begin, length, _integers(ends), sum(sizes))
+        return Chunks(tensor, begin, length, integers(ends), sum(sizes))
 
 
 class Work(ctypes.Structure):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmbench.optim.addressed import AddressedPlan, Variant, chunks, passable, together
+from cmbench.optim.addressed import AddressedPlan, Variant, chunks, integers, passable, together
 from cmbench.optim.buffer import Decision
 from cmbench.optim.judge import Judge
 from cmbench.optim.passes import brief
@@ -76,9 +76,9 @@ class TritonPlan(AddressedPlan):
         slot_bytes = [stack.stride(0) * stack.element_size() for stack in self.slots]
         shares = chunks(self.sizes, kernel.chunk)
         ends = accumulate((-(-size // kernel.chunk) for size in self.sizes), initial=0)
-        self._table = _copied(_integers([params, *state, slots, slot_bytes]), device)
+        self._table = _copied(integers([params, *state, slots, slot_bytes]), device)
         self._chunks = _copied(shares, device).unbind()
-        self._ends = _copied(_integers(list(ends)), device)
+        self._ends = _copied(integers(list(ends)), device)
         self._gradients_at = Addresses(count, device)
         self._squares = torch.empty(shares.shape[1], dtype=torch.float64, device=device)
         self._norms = torch.empty(count, dtype=torch.float64, device=device)
@@ -171,13 +171,13 @@ class Addresses:
             if known not in self._captured:
                 host, table = self._spare or self._pair()
                 self._spare = None
-                self._captured[known] = host.copy_(_integers(addresses)), table
+                self._captured[known] = host.copy_(integers(addresses)), table
             host, table = self._captured[known]
             return table.copy_(host, non_blocking=True)
         if self._spare is None:
             self._spare = self._pair()
         if addresses != self._known:
-            self._table.copy_(_pinned(_integers(addresses), self._device), non_blocking=True)
+            self._table.copy_(_pinned(integers(addresses), self._device), non_blocking=True)
             self._known = addresses
         return self._table
 
@@ -189,10 +189,6 @@ class Addresses:
 def _is_captured(device: torch.device) -> bool:
     """Whether a CUDA graph records what is done."""
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-
-
-def _integers(values: Sequence[Any]) -> Tensor:
-    return torch.tensor(values, dtype=torch.int64, device="cpu")
 
 
 def _pinned(numbers: Tensor, device: torch.device) -> Tensor:

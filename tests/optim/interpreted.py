@@ -12,6 +12,7 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from cmbench.optim import create_optimizer, get_info, toolchain, triton_plan
 
+from .layouts import laid_out
 from .reference import Problem, run, run_by_torch
 
 CHUNK = 32
@@ -51,18 +52,7 @@ SHAPES = {
 
 
 def shaped(kind, dtype):
-    """A parameter that lies in memory in that way, with numbers that depend on its shape alone."""
-    shape = torch.Size(SHAPES[kind])
-    numbers = torch.linspace(-1, 1, max(1, shape.numel()), dtype=torch.float64)[: shape.numel()].view(shape).to(dtype)
-    if kind == "channels_last":
-        return numbers.clone(memory_format=torch.channels_last)
-    if kind == "transposed":
-        return numbers.t().contiguous().t()
-    if kind == "with gaps":
-        return numbers.new_zeros(4, 16)[:, :9].copy_(numbers)
-    if kind == "unaligned":
-        return numbers.new_zeros(CHUNK + 8)[1 : CHUNK + 2].copy_(numbers)
-    return numbers.clone()
+    return laid_out(kind, SHAPES[kind], dtype)
 
 
 def made(name, params, way, **options):

@@ -18,6 +18,8 @@ from cmbench.optim.rules import RULES
 from cmbench.optim.rules.adam import Adam
 from cmbench.optim.trial import Variant, loaded
 
+from .layouts import laid_out
+
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 pytestmark = needs_compiler
 
@@ -58,38 +60,23 @@ def test_a_wrong_one_is_not_used(mistake, monkeypatch):
     trial._tried.cache_clear()
 
 
-def shaped(how):
-    """A parameter that lies in memory in that way, with numbers that depend on its shape alone."""
-    shapes = {
-        "0-dimensional": (),
-        "empty": (0, 3),
-        "one": (1,),
-        "odd": (CHUNK + 13,),
-        "many chunks": (3 * CHUNK, 5),
-        "channels_last": (8, 6, 3, 3),
-        "transposed": (70, 30),
-        "with gaps": (40, 31),
-        "unaligned": (1001,),
-    }
-    shape = shapes[how]
-    numbers = torch.linspace(-1, 1, max(1, torch.Size(shape).numel()))[: torch.Size(shape).numel()].view(shape)
-    if how == "channels_last":
-        return numbers.clone(memory_format=torch.channels_last)
-    if how == "transposed":
-        return numbers.t().contiguous().t()
-    if how == "with gaps":
-        return torch.zeros(40, 64)[:, :31].copy_(numbers)
-    if how == "unaligned":
-        return torch.zeros(1008)[1:1002].copy_(numbers)
-    return numbers.clone()
-
-
-KINDS = ("0-dimensional", "empty", "one", "odd", "many chunks", "channels_last", "transposed", "with gaps", "unaligned")
+SHAPES = {
+    "0-dimensional": (),
+    "empty": (0, 3),
+    "one": (1,),
+    "odd": (CHUNK + 13,),
+    "many chunks": (3 * CHUNK, 5),
+    "channels_last": (8, 6, 3, 3),
+    "transposed": (70, 30),
+    "with gaps": (40, 31),
+    "unaligned": (1001,),
+}
+KINDS = tuple(SHAPES)
 
 
 def train(name, kinds, fused, threads=1, **options):
     """`kinds` of parameters after ten steps, with their gradients in another layout every other step."""
-    params = [shaped(kind).requires_grad_() for kind in kinds]
+    params = [laid_out(kind, SHAPES[kind], torch.float32).requires_grad_() for kind in kinds]
     starts = [param.detach().clone() for param in params]
     optimizer = create_optimizer(name, params, lr=1e-2, capacity=3, fused=fused, foreach=False, **options)
     before = torch.get_num_threads()
