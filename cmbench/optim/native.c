@@ -85,6 +85,9 @@ typedef _Float16 slot_t;
 #if SLOT == BF16
 #define LOAD_SLOT(x) ((wide)from_bf16(x))
 #define STORE_SLOT(x) to_bf16((float)(x))
+#elif SLOT == F16 /* by way of float, as torch rounds a double */
+#define LOAD_SLOT(x) ((wide)(x))
+#define STORE_SLOT(x) ((slot_t)(float)(x))
 #else
 #define LOAD_SLOT(x) ((wide)(x))
 #define STORE_SLOT(x) ((slot_t)(x))

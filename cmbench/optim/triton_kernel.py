@@ -50,8 +50,10 @@ def _pointer(address, at, TYPE: tl.constexpr, FAST: tl.constexpr):
 
 @triton.jit
 def _cast(value, TYPE: tl.constexpr):
-    """By way of float32, the only type that bfloat16 is converted from and to."""
-    if value.dtype == tl.bfloat16 or tl.bfloat16 == TYPE:
+    """By way of float32, the only type that bfloat16 is converted from and to, and by way of which torch rounds a
+    float64 to float16.
+    """
+    if value.dtype == tl.bfloat16 or tl.bfloat16 == TYPE or tl.float16 == TYPE:
         value = value.to(tl.float32)
     return value.to(TYPE)
 
