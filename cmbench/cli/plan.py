@@ -12,6 +12,7 @@ import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Json, Opt, Out, Set
 from cmbench.cli.training import Devices, Grid, Jobs, Seed, Seeds, Threads, Workload, machine_of, suites_of
+from cmbench.cli.units import bytes_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,7 +75,7 @@ def plan(
     else:
         from rich.console import Console
 
-        Console(highlight=False, soft_wrap=False).print(_shown(*look()))
+        Console(highlight=False, soft_wrap=True).print(_shown(*look()))
 
 
 def _of_folder(out: Path, data_dir: Path | None) -> Callable[[], Watched]:
@@ -191,7 +192,7 @@ def _shown(states: Sequence[RunState], left: Estimate | None) -> RenderableType:
             of_row = [state for state in own if split_label(state.label)[0] == row]
             number = counts(of_row)
             cells = [str(number.get(column, "")) for column in columns]
-            table.add_row(f"  {escape(row)}", *cells, *([_time_left(of_row, left)] if left else []))
+            table.add_row(f"  {escape(row)}", *cells, *([_left(of_row, left)] if left else []))
         parts += [table, ""]
     parts += [escape(line) for line in _lines(states, left)]
     parts.append(_summary(states, left))
@@ -208,19 +209,19 @@ def _lines(states: Sequence[RunState], left: Estimate | None) -> list[str]:
         said = [
             f"at step {state.step}" + (f" of {state.total_steps}" if state.total_steps else "") if state.step else "",
             f"on {state.where}" if state.where else "",
-            f"{_time(seconds)} left" if state.status == "running" and seconds else "",
+            f"{time_text(seconds)} left" if state.status == "running" and seconds else "",
             state.detail,
         ]
         lines.append(f"{state.status}: {state.suite} {state.label} seed {state.seed} " + ", ".join(filter(None, said)))
     return [*lines, ""] if lines else []
 
 
-def _time_left(states: Sequence[RunState], left: Estimate) -> str:
+def _left(states: Sequence[RunState], left: Estimate) -> str:
     todo = [state for state in states if not state.is_done]
     if not todo:
         return ""
     known = [left.of_run[state.run] for state in todo if state.run in left.of_run]
-    return _time(sum(known)) if len(known) == len(todo) else "?"
+    return time_text(sum(known)) if len(known) == len(todo) else "?"
 
 
 def _summary(states: Sequence[RunState], left: Estimate | None) -> str:
@@ -236,26 +237,9 @@ def _summary(states: Sequence[RunState], left: Estimate | None) -> str:
         return f"{text}\nhow long the rest takes is not known: no finished run on this device (--probe tries 20 steps)"
     how = "roughly " if left.rough else "about "
     at_least = f", and {plural(left.unknown, 'run')} that nothing is known of" if left.unknown else ""
-    room = [f"{_bytes(left.memory)} of memory for each run"] if left.memory else []
-    room += [f"{_bytes(left.disk)} on disk"] if left.disk else []
-    return f"{text}\n{how}{_time(left.seconds)} left{at_least}; " + ", ".join(room)
-
-
-def _time(seconds: float) -> str:
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.1f} days"
-
-
-def _bytes(number: int) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number / 2**10:.0f} KiB"
+    room = [f"{bytes_text(left.memory)} of memory for each run"] if left.memory else []
+    room += [f"{bytes_text(left.disk)} on disk"] if left.disk else []
+    return f"{text}\n{how}{time_text(left.seconds)} left{at_least}; " + ", ".join(room)
 
 
 def _document(states: Sequence[RunState], left: Estimate | None) -> dict[str, Any]:
