@@ -202,9 +202,8 @@ def test_an_interrupt_keeps_the_work_and_exits_130(cmbench, undisturbed, number)
 def test_more_telemetry_trains_a_run_anew_once_and_answers_both_questions(cmbench):
     line = ("train", "--suite", "digits", "--opt", "adam_cm", "--seeds", "1", "--set", "epochs=2",
             "--set", "schedule=constant")  # fmt: skip
-    norm, buffer, never = (
-        ("--set", f"telemetry.{key}") for key in ("gradient_norm=true", "buffer=true", "sharpness_every=3")
-    )
+    asked = ("gradient_norm=true", "buffer=true", "sharpness_every=3")
+    norm, buffer, never = (("--set", f"telemetry.{key}") for key in asked)
     cmbench(*line, *norm)
     assert "[1/1]" in cmbench(*line, *buffer).stderr
     (result,) = cmbench.results()

@@ -22,7 +22,7 @@ def recorded(settings, epochs):
         for epoch in range(1, epochs + 1)
         if every and epoch % every == 0
     }
-    return {name for name in ("gradient_norm", "buffer") if getattr(settings, name)} | sharpness
+    return {name for name in ("gradient_norm", "buffer") if getattr(settings, name)} | due
 
 
 @given(SETTINGS, SETTINGS, st.integers(1, 40))
