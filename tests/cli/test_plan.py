@@ -135,7 +135,7 @@ def test_a_killed_run_without_a_result_is_known_by_its_lease_and_its_checkpoint(
 @pytest.mark.long
 def test_the_estimate_of_a_half_finished_digits_plan_is_what_the_rest_takes(cmbench):
     # Steps of digits take 3 ms, and whatever else this machine does shows in them: here they wait for 20 ms more.
-    (cmbench.folder / "logged.py").write_text(WORKLOAD.replace("import os", "import os, time") + SLOW)
+    (cmbench.folder / "logged.py").write_text(WORKLOAD + SLOW)
     line = ("--suite", "digits", "--workload", "./logged.py:Slow", "--set", "epochs=4", "--set", "schedule=constant",
             "--threads", "1")  # fmt: skip
     cmbench.process("train", *line, "--seeds", "1", "--quiet")
