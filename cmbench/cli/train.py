@@ -60,6 +60,20 @@ Threads = Annotated[
         help="Threads of each run; they decide a result's last bits on a CPU. [default: all ÷ --jobs]",
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="slurm|ray[:ADDRESS]", help="Train on a cluster whose machines see --out at the same path."
+    ),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE,…",
+        help="What each job asks for: partition, time, gpus, cpus, mem, array (so many at once), … Repeatable.",
+    ),
+]
 TensorBoard = Annotated[
     Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write the curves there as well.")
 ]
@@ -77,6 +91,8 @@ def train(
     devices: Devices = None,
     jobs: Jobs = None,
     threads: Threads = None,
+    on: On = None,
+    slurm: Slurm = None,
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
     tensorboard: TensorBoard = None,
@@ -108,7 +124,8 @@ def train(
     from cmbench.training.processes import is_main_process
 
     several = tuple(filter(None, (devices or "").split(",")))
-    machine, outcomes = Machine(device, several, _number(jobs), threads, data_dir, tensorboard), []
+    machine = Machine(device, several, _number(jobs), threads, data_dir, tensorboard, on, tuple(slurm or ()))
+    outcomes = []
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
     if len(suites) > 1:
