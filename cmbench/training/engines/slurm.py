@@ -6,6 +6,7 @@ without a warning and queued again goes on from its last checkpoint.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,8 @@ class _Array(_Jobs):
             additional_parameters={"requeue": True, **({"reservation": reservation} if reservation else {})},
         )
         try:
-            submitted = executor.submit_array(jobs)
+            with redirect_stderr(io.StringIO()):  # what sbatch says is in the error
+                submitted = executor.submit_array(jobs)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UserError(f"--slurm: {' '.join(str(error).split())}") from None
         self._running = {job.job_id: (mine.spec, job) for mine, job in zip(jobs, submitted, strict=True)}
