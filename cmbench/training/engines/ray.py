@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from cmbench.training.runner import Runner
 
 _RETRIES = 10
 """How often a run is begun again after nodes, or its process, have died under it."""
+_REACHED_WITHIN_SECONDS = 10.0
 
 
 def on_ray(address: str | None, device: str | None, threads: int) -> Launch:
@@ -53,6 +55,8 @@ def _connected(address: str | None) -> Iterator[float]:
     if ray.is_initialized():
         yield _gpus()
         return
+    _check_reachable(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     before = signal.getsignal(signal.SIGTERM)
     with _quiet():
         try:
@@ -80,6 +84,16 @@ def _quiet() -> Iterator[None]:
     finally:
         if before:
             setattr(worker, "print_to_stdstream", before)  # noqa: B010
+
+
+def _check_reachable(address: str | None) -> None:
+    """Ray itself would try for minutes. What is no `HOST:PORT`, as `auto`, it finds by itself."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), _REACHED_WITHIN_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--on ray:{address}: no cluster there: {error}") from None
 
 
 def _gpus() -> float:
@@ -127,7 +141,8 @@ def _outcome(task: Any) -> Ended | Died:
     except ray.exceptions.RayTaskError as error:
         return Died(f"{type(error.cause).__name__}: {error.cause}", str(error))
     except ray.exceptions.RayError as error:
-        return Died(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+        first = str(error).strip().partition("\n")[0]
+        return Died(f"{type(error).__name__}: {first}")
 
 
 # In a task

@@ -100,8 +100,8 @@ class _Jobs:
     def _death(self, job: Submitted[Ended | None], what: str, details: str = "") -> Died:
         self.died = True
         log = job.paths.stdout
-        lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        last = next((line for line in reversed(lines) if line.strip() and not line.startswith("submitit INFO")), "")
         return Died(f"{what} ({FOLDER}/{self._folder.name}/{log.name}{': ' if last else ''}{last})", details)
 
 
