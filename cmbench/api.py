@@ -22,13 +22,14 @@ from cmbench.experiments.kinds import LANDSCAPES
 from cmbench.experiments.lease import Leases
 from cmbench.experiments.listener import Listener
 from cmbench.experiments.outside import completed
-from cmbench.experiments.plan import narrow, plan_training
+from cmbench.experiments.plan import RunSpec, narrow, plan_training
 from cmbench.experiments.settings import (
     ConvergenceSuite,
     LandscapeSuite,
     SharpnessSettings,
     SharpnessSuite,
     Suite,
+    TrainSettings,
     TrainSuite,
 )
 from cmbench.experiments.store import ResultStore
@@ -184,6 +185,24 @@ def _with_workload(
     return replace(suite, settings=suite.settings.model_copy(update={"options": options})), workload
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A training suite with everything filled in, what it is trained on, and its runs."""
+
+    suite: ResolvedSuite[TrainSuite]
+    workload: Workload
+    specs: list[RunSpec[TrainSettings]]
+
+
+def plan_suite(
+    suite: ResolvedSuite[TrainSuite], workloads: Workloads, seeds: int | Sequence[int] | None = None
+) -> Planned:
+    """The runs of a training suite; `seeds` replaces its own. Raises `UserError` for what is wrong with it."""
+    suite, workload = _with_workload(suite, workloads)
+    wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
+    return Planned(suite, workload, plan_training(suite, workload.identity(), wanted))
+
+
 def _maker(suite: ResolvedSuite[TrainSuite], machine: Machine) -> Callable[[], Workload]:
     """What makes the suite's workload, in this process and in others."""
     where = f"{suite_of_grid(suite.name) or suite.name}.yaml: workload"
@@ -201,9 +220,8 @@ def _train(
     listener: Listener | None,
 ) -> Outcome:
     """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
-    suite, workload = _with_workload(suite, workloads)
-    wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
-    specs = plan_training(suite, workload.identity(), wanted)
+    planned = plan_suite(suite, workloads, seeds)
+    suite, workload, specs = planned.suite, planned.workload, planned.specs
     before = torch.get_num_threads()
     asked = machine.device, machine.devices, machine.jobs, machine.threads
     cluster = cluster_of(machine.on, machine.slurm, *asked)

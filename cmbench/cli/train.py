@@ -5,75 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.training import (
+    Devices,
+    Grid,
+    Jobs,
+    On,
+    Seed,
+    Seeds,
+    Slurm,
+    Suite,
+    Threads,
+    Workload,
+    machine_of,
+    suites_of,
+)
 
 if TYPE_CHECKING:
     from cmbench.experiments.settings import TrainSuite
     from cmbench.experiments.suite import ResolvedSuite
 
-Suite = Annotated[
-    str,
-    typer.Option("--suite", metavar="NAME|FILE", help="What to train: a suite, or a place in the paper, e.g. table2."),
-]
-Workload = Annotated[
-    str | None,
-    typer.Option(
-        "--workload",
-        metavar="NAME|MODULE:NAME|FILE.py:NAME",
-        help="Another workload than the suite's: a registered one, or your own.",
-    ),
-]
-Seed = Annotated[list[int] | None, typer.Option("--seed", metavar="N", min=0, help="Only this seed. Repeatable.")]
-Seeds = Annotated[
-    int | None,
-    typer.Option("--seeds", metavar="N", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent."),
-]
-Grid = Annotated[
-    bool, typer.Option("--grid", help="Run the suite's grid of hyperparameters instead, and name the best settings.")
-]
-Jobs = Annotated[
-    str | None,
-    typer.Option(
-        "--jobs",
-        metavar="N|auto",
-        help="This many runs at once, each in a process of its own; auto: as the machine allows. [default: 1]",
-    ),
-]
-Devices = Annotated[
-    str | None,
-    typer.Option(
-        "--devices",
-        metavar="cuda:0,cuda:2,…",
-        help="The runs at once get these in turn. [default: every GPU that is visible]",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        metavar="N",
-        min=1,
-        help="Threads of each run; they decide a result's last bits on a CPU. [default: all ÷ --jobs]",
-    ),
-]
-On = Annotated[
-    str | None,
-    typer.Option(
-        "--on", metavar="slurm|ray[:ADDRESS]", help="Train on a cluster whose machines see --out at the same path."
-    ),
-]
-Slurm = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slurm",
-        metavar="KEY=VALUE,…",
-        help="What each job asks for: partition, time, gpus, cpus, mem, array (so many at once), … Repeatable.",
-    ),
-]
 TensorBoard = Annotated[
     Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write the curves there as well.")
 ]
@@ -104,27 +59,23 @@ def train(
 
     Under `torchrun` (`torchrun --nproc-per-node 2 -m cmbench train …`) all processes train each run together.
     """
-    from cmbench.errors import UserError
-    from cmbench.experiments.grid import load_grid
-    from cmbench.experiments.suite import load_suite, named
+    suites = suites_of(suite, workload=workload, opt=opt, seed=seed, seeds=seeds, grid=grid, sets=set_)
 
-    if seed and seeds:
-        raise UserError("--seed and --seeds: accepted: one of them")
-    sets = [*([f"workload={workload}"] if workload else ()), *(set_ or ()), *([f"seeds={seeds}"] if seeds else ())]
-    suites = [
-        load_grid(name, opts=opt or (), sets=sets)
-        if grid
-        else load_suite(name, kind="train", opts=opt or (), sets=sets)
-        for name in named(suite, "train")
-    ]
-
-    from cmbench.api import Machine, Workloads, check_suite, run_suite
+    from cmbench.api import Workloads, check_suite, run_suite
     from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
     from cmbench.training.processes import is_main_process
 
-    several = tuple(filter(None, (devices or "").split(",")))
-    machine = Machine(device, several, _number(jobs), threads, data_dir, tensorboard, on, tuple(slurm or ()))
+    machine = machine_of(
+        device=device,
+        devices=devices,
+        jobs=jobs,
+        threads=threads,
+        data_dir=data_dir,
+        tensorboard=tensorboard,
+        on=on,
+        slurm=slurm,
+    )
     outcomes = []
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
@@ -140,18 +91,6 @@ def train(
     if is_main_process():
         outcome = together(outcomes)
         finish(outcome, json=json, suites=suites, specs=outcome.specs)
-
-
-def _number(jobs: str | None) -> int | Literal["auto"] | None:
-    from cmbench.errors import UserError
-
-    if jobs is None:
-        return None
-    if jobs == "auto":
-        return "auto"
-    if not jobs.isdecimal() or not int(jobs):
-        raise UserError(f"--jobs {jobs}: accepted: a number >= 1, or auto")
-    return int(jobs)
 
 
 def _size(grid: ResolvedSuite[TrainSuite], seeds: Sequence[int] | None) -> str:

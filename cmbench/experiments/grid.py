@@ -13,7 +13,7 @@ from cmbench.experiments.entries import OptimizerSpec
 from cmbench.experiments.outside import completed
 from cmbench.experiments.settings import TrainSuite
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
-from cmbench.experiments.text import canonical, value_text
+from cmbench.experiments.text import value_text
 from cmbench.optim.registry import HYPERPARAMETERS
 
 FIRST_SEED = 1000
@@ -30,11 +30,13 @@ def load_grid(
     """The grid of a training suite, with `--opt` and `--set` applied: a suite called `NAME_grid`.
 
     For each of its optimizers it has the product of the hyperparameters in its own grid, or of those in the suite's
-    that it has, the last one varying fastest; the others keep the suite's values. Settings that two labels share are
-    there once. Optimizers that are not registered are imported, unless it need not be `complete`. Raises `UserError`
-    where the suite has no grid, or none for the chosen optimizers.
+    that it has, the last one varying fastest; the others keep the suite's values. Labels name every hyperparameter that
+    is searched by the file or by `sets`, so that parts of a grid that are run apart fit together. Optimizers that are
+    not registered are imported, unless it need not be `complete`. Raises `UserError` where the suite has no grid, or
+    none for the chosen optimizers.
     """
     suite = load_suite(name_or_file, kind="train", opts=opts, sets=[f"seeds={SEEDS}", *sets])
+    whole = load_suite(name_or_file, kind="train", opts=opts)
     suite = completed(suite) if complete else suite
     grid, where = suite.settings.grid, f"{suite.name}.yaml: grid"
     if not grid and not any(spec.grid for spec in suite.optimizers):
@@ -42,15 +44,14 @@ def load_grid(
     if not any(_axes(spec, grid) for spec in suite.optimizers):
         labels = ", ".join(spec.label for spec in suite.optimizers)
         raise UserError(f"{where}: no chosen optimizer ({labels}) has one of {', '.join(grid)}")
-    trials: dict[Any, OptimizerSpec] = {}
-    for trial in (trial for spec in suite.optimizers for trial in _trials(spec, grid)):
-        trials.setdefault((trial.name, canonical(trial.hyperparameters)), trial)
+    searched = {spec.label: _axes(spec, whole.settings.grid) for spec in whole.optimizers}
+    trials = [trial for spec in suite.optimizers for trial in _trials(spec, grid, searched[spec.label])]
     settings = suite.settings.model_copy(update={"paper": None, "grid": {}})
     return replace(
         suite,
         name=suite.name + _SUFFIX,
         settings=settings,
-        optimizers=tuple(trials.values()),
+        optimizers=tuple(trials),
         first_seed=FIRST_SEED,
     )
 
@@ -59,16 +60,17 @@ def _axes(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> dict[str, tu
     return spec.grid or {name: values for name, values in grid.items() if name in spec.hyperparameters}
 
 
-def _trials(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]]) -> list[OptimizerSpec]:
+def _trials(spec: OptimizerSpec, grid: dict[str, tuple[Any, ...]], searched: Iterable[str]) -> list[OptimizerSpec]:
     axes = _axes(spec, grid)
     trials = []
     for point in product(*axes.values()):
-        values = dict(zip(axes, point, strict=True))
-        varying = [
-            f" {name}={value_text(value, compact=True)}" for name, value in values.items() if len(axes[name]) > 1
+        values = spec.hyperparameters | dict(zip(axes, point, strict=True))
+        named = [
+            f" {name}={value_text(values[name], compact=True)}"
+            for name in dict.fromkeys([*searched, *axes])
+            if name in values
         ]
-        label = spec.label + "".join(varying)
-        trials.append(replace(spec, label=label, hyperparameters=spec.hyperparameters | values, grid={}))
+        trials.append(replace(spec, label=spec.label + "".join(named), hyperparameters=values, grid={}))
     return trials
 
 

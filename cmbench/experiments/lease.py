@@ -32,6 +32,7 @@ DEAD_SECONDS = 60.0
 """An owner on another machine that was not heard of for so long is dead."""
 FOLDER = ".leases"
 _EVERY_RUN = "stop"
+_TEMPORARY = ".new-"
 
 
 class Record(Frozen):
@@ -118,6 +119,11 @@ class Leases:
             self._path(run, number).unlink(missing_ok=True)
         (self.folder / f"{run}.{_EVERY_RUN}").unlink(missing_ok=True)
 
+    def leftovers(self) -> list[Path]:
+        """Files of owners that died while they took a lease."""
+        old = self._now() - DEAD_SECONDS if self.folder.is_dir() else 0.0
+        return [path for path in self.folder.glob(f"{_TEMPORARY}*") if path.stat().st_mtime < old]
+
     def ask_to_stop(self, run: str | None = None) -> None:
         """Asks whoever is at the run, or every command that uses the folder now, to save and end."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +177,7 @@ class Leases:
     def _now(self) -> float:
         """By the clock of the folder's file system, which stamps the heartbeats."""
         try:
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".now") as file:
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=_TEMPORARY) as file:
                 return os.fstat(file.fileno()).st_mtime
         except OSError:
             return time.time()
@@ -265,7 +271,7 @@ def _read(path: Path) -> Record | None:
 def _create(path: Path, record: Record) -> bool:
     """Makes the file whole, in one step; False where it is there."""
     text = record.model_dump_json().encode()
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new") as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_TEMPORARY) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

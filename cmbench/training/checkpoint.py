@@ -28,6 +28,15 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
+def step_of(path: Path) -> int | None:
+    """The step that a run's checkpoint was made at, without reading its tensors; None for a file that is none."""
+    try:
+        step = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["position"]["step"]
+    except Exception:  # whatever torch's readers meet, or gone by now
+        return None
+    return step if isinstance(step, int) else None
+
+
 def load_to_resume(path: Path, processes: int, device: torch.device) -> dict[str, Any]:
     """A checkpoint to go on from; raises `UserError` for one of another version, of so many other `processes`, or made
     on another kind of device.

@@ -22,7 +22,7 @@ def test_it_says_how_much_there_is_and_keeps_it_apart_from_the_suite(searched):
     assert {r["seed"] for r in cmbench.results()} == {1000, 1001}
     folders = {path.parent.name for path in cmbench.files("results/digits_grid/**/*.json")}
     assert len(folders) == 3 + 6
-    assert "adam_cm_lr=0.0001_capacity=2" in folders
+    assert "adam_cm_lr=0.0001_betas=0.9,0.99_capacity=2" in folders
     assert "no results of suite 'digits'" in cmbench("report", "--suite", "digits", code=4).stderr
 
 

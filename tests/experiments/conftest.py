@@ -2,6 +2,15 @@
 
 import pytest
 
+from cmbench.experiments.plan import plan_training
+from cmbench.experiments.suite import load_suite
+
+
+@pytest.fixture
+def specs():
+    """Four runs: two optimizers, two seeds."""
+    return plan_training(load_suite("digits", kind="train", opts=["adam", "sgd"]), "data", [0, 1])
+
 
 @pytest.fixture
 def file(request, tmp_path):

@@ -38,19 +38,35 @@ def test_each_optimizer_gets_the_product_of_what_it_has_and_keeps_the_rest(file)
     assert {spec.hyperparameters["decay"] for spec in memory} == {0.7, 0.99, 1}
 
 
-def test_labels_hold_the_values_that_vary_and_can_be_taken_apart(file):
+def test_labels_hold_every_value_that_is_searched_and_can_be_taken_apart(file):
     grid = load_grid(file(), sets=["grid.lr=[0.1]"])
-    assert grid.optimizers[0].label == "adam betas=0.9,0.99"
-    assert grid.optimizers[-1].label == "adam_cm C=9 betas=0.9,0.999 decay=1"
-    assert folder_name(grid.optimizers[-1].label) == "adam_cm_C=9_betas=0.9,0.999_decay=1"
+    assert grid.optimizers[0].label == "adam lr=0.1 betas=0.9,0.99"
+    assert grid.optimizers[-1].label == "adam_cm C=9 lr=0.1 betas=0.9,0.999 decay=1"
+    assert folder_name(grid.optimizers[-1].label) == "adam_cm_C=9_lr=0.1_betas=0.9,0.999_decay=1"
     assert {split_label(spec.label)[0] for spec in grid.optimizers} == {"adam", "adam_cm C=9"}
     assert split_label("adam_cm lr=0.01 capacity=20") == ("adam_cm", "lr=0.01 capacity=20")
     assert split_label("adam lt=3") == ("adam lt=3", "")
 
 
-def test_settings_that_two_labels_share_are_tried_once(file):
+def test_a_grid_in_parts_has_the_trials_of_the_whole_one(file):
+    whole = plan_training(load_grid(file()), "data")
+    parts = [
+        plan_training(load_grid(file(), opts=[opt], sets=[f"grid.lr=[{lr}]", f"grid.decay=[{decay}]"]), "data")
+        for opt in ("adam", "adam_cm C=9")
+        for lr in ("0.1", "1e-5")
+        for decay in (["0.7", "0.99", "1"] if "cm" in opt else ["0.7"])
+    ]
+    named = [[(spec.id, spec.optimizer.label) for spec in specs] for specs in (whole, itertools.chain(*parts))]
+    assert sorted(named[0]) == sorted(named[1])
+    narrow = load_grid(file(), opts=["adam"], sets=["grid={lr: [0.1]}"])
+    assert [spec.label for spec in narrow.optimizers] == ["adam lr=0.1 betas=0.9,0.999"]
+
+
+def test_settings_that_two_labels_share_are_answered_for_both(file):
     text = SUITE.replace("adam_cm C=9: {name: adam_cm, capacity: 9, decay: 0.5}", "twin: {name: adam, eps: 1e-6}")
-    assert [split_label(spec.label)[0] for spec in load_grid(file(text)).optimizers] == ["adam"] * 4
+    grid = load_grid(file(text))
+    assert [split_label(spec.label)[0] for spec in grid.optimizers] == ["adam"] * 4 + ["twin"] * 4
+    assert len({spec.id for spec in plan_training(grid, "data")}) == 4 * 2
 
 
 def test_its_seeds_are_none_of_the_suites(file):

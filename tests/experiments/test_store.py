@@ -20,11 +20,6 @@ from cmbench.experiments.store import ResultStore, folder_name
 from cmbench.experiments.suite import load_suite
 
 
-@pytest.fixture
-def specs():
-    return plan_training(load_suite("digits", opts=["adam", "sgd"]), "data", [0, 1])
-
-
 def completed(members, value=1.0):
     return [Measurement("completed", metrics={"val_accuracy_best": value}) for _ in members]
 

@@ -2,13 +2,17 @@
 
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
 from tests.training.engines.slurm_node import SlurmNode, slurm_node
 from tests.training.engines.watched import LONG, SHORT, Watched, outcomes
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(find_spec("submitit") is None, reason="no submitit here: pip install 'cmbench[slurm]'"),
+]
 ON = ("--on", "slurm", "--slurm", "partition=low")
 
 

@@ -3,13 +3,17 @@
 import os
 import signal
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.training.engines.watched import LONG, SHORT, Watched, outcomes
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(find_spec("submitit") is None, reason="no submitit here: pip install 'cmbench[slurm]'"),
+]
 
 
 @pytest.fixture(autouse=True)

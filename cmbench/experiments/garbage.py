@@ -1,0 +1,81 @@
+"""What lies in a folder of results and serves nobody any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmbench.experiments.atomic import is_abandoned
+from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
+from cmbench.experiments.grid import shipped, suite_of_grid
+from cmbench.experiments.lease import FOLDER, Leases
+from cmbench.experiments.store import ResultStore
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Files that go together, and why nobody needs them."""
+
+    reason: str
+    files: tuple[Path, ...]
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(file.stat().st_size for file in self.files if file.exists())
+
+    def remove(self) -> None:
+        """Removes the files, and folders that are empty then."""
+        for file in self.files:
+            file.unlink(missing_ok=True)
+        for folder in {parent for file in self.files for parent in (file.parent, file.parent.parent)}:
+            if folder.name != FOLDER and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def garbage_of(store: ResultStore, known: Sequence[str] = (), *, unknown_suites: bool = False) -> list[Garbage]:
+    """What can go: checkpoints and leases of finished runs, files that were being written by processes that have died.
+
+    With `unknown_suites` also the results of suites that neither ship with cmbench nor are `known`. Nothing of a run
+    that a living process is at.
+    """
+    leases = Leases(store.root)
+    live = {run for run, held in leases.all().items() if held.is_live}
+    checkpoints, given_back, unknown = list[Path](), set[Path](), dict[str, list[Path]]()
+    for path, result in store.results():
+        if result.id in live:
+            continue
+        if result.kind == "train" and result.finished:
+            given_back.update(leases.folder.glob(f"{result.id}.*"))
+            if (checkpoint := path.with_suffix(RESUME)).exists():
+                checkpoints.append(checkpoint)
+        if unknown_suites and not is_known(result.suite.name, known):
+            files = [path.with_suffix(suffix) for suffix in (RESULT, WEIGHTS, BEST, RESUME)]
+            unknown.setdefault(result.suite.name, []).extend(file for file in files if file.exists())
+    gone = {file for files in unknown.values() for file in files}
+    found = [
+        ("checkpoints of finished runs", [file for file in checkpoints if file not in gone]),
+        ("leases of finished runs", sorted(given_back)),
+        ("half-written files of processes that died", sorted(_half_written(store.root))),
+        *((f"results of '{suite}', which no suite is called", files) for suite, files in sorted(unknown.items())),
+    ]
+    return [Garbage(reason, tuple(files)) for reason, files in found if files]
+
+
+def unknown_suites(store: ResultStore, known: Sequence[str] = ()) -> dict[str, int]:
+    """How many results there are of each suite that neither ships with cmbench nor is `known`."""
+    names = [result.suite.name for _, result in store.results() if not is_known(result.suite.name, known)]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def is_known(suite: str, known: Sequence[str]) -> bool:
+    """Whether a suite, or the grid of one, ships with cmbench or is among the names `known`."""
+    return bool({folder_name(suite), suite, suite_of_grid(suite)} & {*known}) or shipped(suite) is not None
+
+
+def _half_written(root: Path) -> Iterator[Path]:
+    for path in root.rglob(".*.tmp"):
+        if path.is_file() and is_abandoned(path):
+            yield path
+    yield from Leases(root).leftovers()
