@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cmbench.errors import UserError
+from cmbench.experiments.environment import pick_device
 from cmbench.training.engines.elsewhere import Died, Ended, Fleet, Launch, Spec, work
 from cmbench.training.engines.slurm_options import SlurmOptions
 from cmbench.training.interrupt import Interrupt
@@ -195,7 +196,7 @@ class _Here(_Jobs):
         self._places = deque(range(options.array or max(1, (os.cpu_count() or 1) // (options.cpus or 1))))
         self._place_of: dict[str, int] = {}
         self._dropped: list[Spec] = []
-        self._gpus = 0 if options.gpus == "0" else max(1, torch.cuda.device_count())
+        self._gpus = torch.cuda.device_count() if pick_device(options.device).type == "cuda" else 0
         self._executor = submitit.LocalExecutor(folder)
         self._executor.update_parameters(timeout_min=10**6, stderr_to_stdout=True)
 
