@@ -30,7 +30,7 @@ def test_when_a_node_dies_its_run_goes_on_on_another_one(nodes, cmbench):
     command = Watched(cmbench.line(*line, "--on", f"ray:{nodes.address}"), cmbench.folder)
     command.until(lambda: len(command.checkpoints()) == 2)
     nodes.remove_node(nodes.second, allow_graceful=False)
-    command.ended(seconds=200)
+    command.ended()
     (twice,) = [leases for leases in command.leases.values() if len(leases) == 2]
     first, second = twice[1].owner, twice[2].owner
     assert first != second

@@ -64,13 +64,16 @@ def test_a_preempted_job_is_queued_again_and_goes_on_where_it_was(slurm, cmbench
     assert outcomes(cmbench.folder) == undisturbed
 
 
-def test_before_its_time_limit_a_job_saves_and_is_queued_again(slurm, cmbench, undisturbed):
-    command = Watched(cmbench.line(*LONG, "--seed", "0", *ON, "--slurm", "time=1"), cmbench.folder)
+def test_before_its_time_limit_a_job_saves_and_is_queued_again(slurm, cmbench):
+    line = cmbench.line(*LONG, "--set", "epochs=600", "--seed", "0", *ON, "--slurm", "time=1")
+    command = Watched(line, cmbench.folder)
+    command.until(lambda: any(2 in leases for leases in command.leases.values()))
     command.until(command.checkpoints)
-    command.until(lambda: "PENDING" in slurm.jobs().values())
-    command.ended()
-    assert went_on_where_it_was(next(iter(command.leases.values())))
-    assert outcomes(cmbench.folder) == undisturbed
+    assert "PENDING" not in slurm.jobs().values()
+    command.interrupt()
+    command.ended(130)
+    (leases,) = command.leases.values()
+    assert went_on_where_it_was(leases)
 
 
 def test_ctrl_c_saves_what_runs_and_cancels_what_waits(slurm, cmbench):

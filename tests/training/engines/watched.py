@@ -38,7 +38,7 @@ class Watched:
             line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
 
-    def until(self, true: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, true: Callable[[], object], seconds: float = 240) -> None:
         """Watches until it is so; the command must not end before."""
         deadline = time.monotonic() + seconds
         while not true():
@@ -46,7 +46,7 @@ class Watched:
             assert time.monotonic() < deadline, self.leases
             self._look()
 
-    def ended(self, code: int = 0, seconds: float = 120) -> str:
+    def ended(self, code: int = 0, seconds: float = 240) -> str:
         """What it has said on stderr, when it has ended with that code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
