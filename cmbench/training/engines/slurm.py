@@ -274,6 +274,13 @@ def _queue_again() -> None:
     from submitit import JobEnvironment
 
     job = JobEnvironment().job_id
-    if (_states([job]) or {}).get(job) == "RUNNING":
-        subprocess.run(["scontrol", "requeue", job], check=True)
+    states = None
+    for _ in range(5):
+        if (states := _states([job])) is not None:
+            break
+        time.sleep(2)
+    if states and states.get(job) == "RUNNING":
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+        if done.returncode > 0:  # below 0, it was ended as a part of the job
+            raise RuntimeError(f"scontrol requeue {job}: {done.stderr.strip()}")
     raise SystemExit(1)

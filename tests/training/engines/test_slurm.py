@@ -14,6 +14,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("submitit") is None, reason="no submitit here: pip install 'cmbench[slurm]'"),
 ]
 ON = ("--on", "slurm", "--slurm", "partition=low")
+LONGER = (*LONG, "--set", "epochs=90", "--seed", "0")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def slurm(node, monkeypatch):
 @pytest.fixture(scope="module")
 def undisturbed(shared_cmbench):
     """What the long run gives on this machine, where nothing stops it."""
-    shared_cmbench(*LONG, "--seed", "0")
+    shared_cmbench(*LONGER)
     return outcomes(shared_cmbench.folder)
 
 
@@ -53,7 +54,7 @@ def test_jobs_give_bit_for_bit_what_this_machine_gives(slurm, cmbench):
 
 
 def test_a_preempted_job_is_queued_again_and_goes_on_where_it_was(slurm, cmbench, undisturbed):
-    command = Watched(cmbench.line(*LONG, "--seed", "0", *ON), cmbench.folder)
+    command = Watched(cmbench.line(*LONGER, *ON), cmbench.folder)
     command.until(command.checkpoints)
     urgent = subprocess.Popen(["srun", "--partition=high", "--ntasks=2", "sleep", "1"], stderr=subprocess.PIPE)
     command.until(lambda: "PENDING" in slurm.jobs().values() and urgent.poll() is not None)
