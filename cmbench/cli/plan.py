@@ -17,9 +17,11 @@ from cmbench.cli.units import bytes_text, time_text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from cmbench.api import Machine, Planned
     from cmbench.experiments.estimate import Estimate
     from cmbench.experiments.plan import RunSpec
     from cmbench.experiments.result import Result
+    from cmbench.experiments.settings import TrainSettings
     from cmbench.experiments.state import RunState
 
 Watched = tuple[Sequence["RunState"], "Estimate | None"]
@@ -67,7 +69,7 @@ def plan(
         workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
         planned = [plan_suite(each, workloads, only) for each in suites]
         specs = [spec for each in planned for spec in each.specs]
-        look = _of_plan(specs, out, _Probes(planned) if probe else None, machine)
+        look = _of_plan(specs, out, planned if probe else (), machine)
     if json:
         print(json_module.dumps(_document(*look()), indent=1, ensure_ascii=False))
     elif watch:
@@ -104,40 +106,23 @@ def _of_folder(out: Path, data_dir: Path | None) -> Callable[[], Watched]:
     return lambda: (states_of_folder(ResultStore(out), identity_of, step_of), None)
 
 
-class _Probes:
-    """Samples of optimizers that are asked for, each tried once."""
-
-    def __init__(self, planned: Sequence[Any]) -> None:
-        self._planned = planned
-
-    def __call__(self, known: Sequence[Any], device: str) -> list[Any]:
-        import torch
-
-        from cmbench.experiments.estimate import settings_key
-        from cmbench.training.probe import probe
-
-        have = {(sample.settings, sample.optimizer) for sample in known}
-        found = []
-        for each in self._planned:
-            for spec in each.specs:
-                key = settings_key(spec.settings.document()), spec.chosen_optimizer.name
-                if key not in have:
-                    have.add(key)
-                    each.workload.load_once(torch.device(device))
-                    found.append(probe(spec, each.workload, torch.device(device)))
-        return [sample for sample in found if sample]
-
-
-def _of_plan(specs: Sequence[RunSpec[Any]], out: Path, probes: _Probes | None, machine: Any) -> Callable[[], Watched]:
+def _of_plan(
+    specs: Sequence[RunSpec[TrainSettings]], out: Path, to_probe: Sequence[Planned], machine: Machine
+) -> Callable[[], Watched]:
+    from cmbench.experiments.environment import pick_device
     from cmbench.experiments.estimate import estimate, samples_of
     from cmbench.experiments.state import states_of_plan
     from cmbench.experiments.store import ResultStore
     from cmbench.training.checkpoint import step_of
     from cmbench.training.engines.places import workers_of
+    from cmbench.training.probe import probed_samples
 
     workers = workers_of(machine.device, machine.devices, machine.jobs, machine.threads)
     device = workers.places[0].device
-    probed = probes(samples_of(ResultStore(out).results(), device), device) if probes else []
+    known = samples_of(ResultStore(out).results(), device) if to_probe else []
+    probed = [
+        sample for each in to_probe for sample in probed_samples(each.specs, each.workload, known, pick_device(device))
+    ]
 
     def look() -> Watched:
         store = ResultStore(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -48,6 +49,20 @@ def probe(spec: RunSpec[TrainSettings], workload: Workload, device: torch.device
         per_pass,
         cost.peak_memory_bytes or 0,
     )
+
+
+def probed_samples(
+    specs: Iterable[RunSpec[TrainSettings]], workload: Workload, known: Iterable[Sample], device: torch.device
+) -> list[Sample]:
+    """A sample for every optimizer and settings among the specs that none is `known` of."""
+    have, found = {(sample.settings, sample.optimizer) for sample in known}, list[Sample | None]()
+    for spec in specs:
+        key = settings_key(spec.settings.document()), spec.chosen_optimizer.name
+        if key not in have:
+            have.add(key)
+            workload.load_once(device)
+            found.append(probe(spec, workload, device))
+    return [sample for sample in found if sample]
 
 
 class _Watch(Observer):

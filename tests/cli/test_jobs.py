@@ -34,6 +34,15 @@ def test_runs_at_once_are_bit_for_bit_those_one_after_the_other(cmbench):
 
 
 @pytest.mark.long
+def test_every_device_that_is_named_gets_its_runs(cmbench):
+    cmbench.process(*RUNS, "--devices", "cpu,cpu", "--threads", "1", "--out", "two")
+    cmbench.process(*RUNS, "--jobs", "auto", "--threads", "1", "--out", "auto")
+    assert outcomes(cmbench.folder / "two") == outcomes(cmbench.folder / "auto")
+    for wrong, words in (("--jobs", "0"), "--jobs 0: accepted"), (("--devices", "cuda:99"), "--device cuda:99: not"):
+        assert words in cmbench(*RUNS, *wrong, code=2).stderr
+
+
+@pytest.mark.long
 def test_threads_are_divided_among_the_runs(cmbench, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     cmbench.process(*RUNS, "--opt", "adam", "--jobs", "1", "--out", "one")

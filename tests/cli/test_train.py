@@ -197,3 +197,18 @@ def test_an_interrupt_keeps_the_work_and_exits_130(cmbench, undisturbed, number)
     (result,) = cmbench.results()
     assert result["status"] == "completed"
     assert result["metrics"] == undisturbed["metrics"]
+
+
+def test_more_telemetry_trains_a_run_anew_once_and_answers_both_questions(cmbench):
+    line = ("train", "--suite", "digits", "--opt", "adam_cm", "--seeds", "1", "--set", "epochs=2",
+            "--set", "schedule=constant")  # fmt: skip
+    asked = ("gradient_norm=true", "buffer=true", "sharpness_every=3")
+    norm, buffer, never = (("--set", f"telemetry.{key}") for key in asked)
+    cmbench(*line, *norm)
+    assert "[1/1]" in cmbench(*line, *buffer).stderr
+    (result,) = cmbench.results()
+    assert result["environment"]["telemetry"] == {"gradient_norm": True, "buffer": True}
+    curves = {name: result["curves"][name] for name in ("gradient_norm", "buffer_variance")}
+    assert all(len(curve) == 2 and None not in curve for curve in curves.values())
+    for asked in ((), norm, buffer, (*norm, *buffer), never):
+        assert "nothing to do" in cmbench(*line, *asked).stderr

@@ -19,6 +19,7 @@ from tests.training.engines.slurm_node import slurm_node, why_not
 from .pages import PAGES, ROOT, blocks, commands, lines
 
 NOT_RUN = {
+    "cmbench plan --suite cifar10 --jobs 4 --watch": "needs CIFAR-10, and ends with its last run",
     "make demo": "installs from the network",
     "make test": "is what runs this",
     "make landscapes": "takes minutes; each suite of it has tests of its own",
@@ -48,6 +49,9 @@ REDUCED = {
     "cmbench toy --suite levy_peers": "--starts 2 --steps 20",
     "cmbench escape-ratio --suite escape_peers": "--starts 2 --steps 10",
     "cmbench train --suite digits": f"{_SHORT} --seeds 3",
+    "cmbench train --suite digits --seeds 2 --quiet": f"{_SHORT} --seeds 1 --opt adam",
+    "cmbench train --suite wine --quiet": "--seeds 1 --opt adam",
+    "cmbench train --suite wine --jobs 2 --quiet": "--seeds 1 --opt adam",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --set lr=3e-3 --seeds 3": _SHORT,
