@@ -35,6 +35,8 @@ from cmbench.experiments.settings import (
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, load_suite
 from cmbench.landscapes import cells, convergence
+from cmbench.training.engines.cluster import cluster_of
+from cmbench.training.engines.elsewhere import elsewhere
 from cmbench.training.engines.places import workers_of
 from cmbench.training.engines.pool import at_once
 from cmbench.training.engines.shared import one_by_one, shared
@@ -54,7 +56,9 @@ class Machine:
     devices: several, of which training runs at once get one each, in turn; by default every GPU that is visible.
     jobs: training runs at once, each in a process of its own; `auto` for as many as there are GPUs, or as processors
         and memory allow. By default one, or one for each of `devices`.
-    threads: of each run; by default all of torch's, divided among the jobs.
+    threads: of each run; by default all of torch's, divided among the jobs; on a cluster one.
+    on: `slurm`, `ray` or `ray:ADDRESS`: train on that cluster, whose machines see `out` at the same path.
+    slurm: what each job asks for: `("partition=gpu,time=4:00:00,gpus=1,array=16",)`.
     data_dir: where data sets are looked for, instead of `$CMBENCH_DATA` and the customary places.
     tensorboard: a folder to which curves are written as well.
     """
@@ -65,6 +69,8 @@ class Machine:
     threads: int | None = None
     data_dir: Path | None = None
     tensorboard: Path | None = None
+    on: str | None = None
+    slurm: tuple[str, ...] = ()
 
 
 class Workloads:
@@ -217,7 +223,9 @@ def _train(
     planned = plan_suite(suite, workloads, seeds)
     suite, workload, specs = planned.suite, planned.workload, planned.specs
     before = torch.get_num_threads()
-    workers = workers_of(machine.device, machine.devices, machine.jobs, machine.threads)
+    asked = machine.device, machine.devices, machine.jobs, machine.threads
+    cluster = cluster_of(machine.on, machine.slurm, *asked)
+    workers = workers_of("cpu", (), None, machine.threads) if cluster else workers_of(*asked)
     torch.set_num_threads(workers.threads)
     try:
         with Interruptible() as interrupt, joined(workers.places[0].device) as (processes, device):
@@ -241,7 +249,8 @@ def _train(
                 interrupt=interrupt,
             )
             runner.leases.watch()
-            engine = shared(at_once(runner, workers) if several else one_by_one(runner), runner)
+            here = at_once(runner, workers) if several else one_by_one(runner)
+            engine = shared(elsewhere(runner, cluster) if cluster else here, runner)
             return execute(specs, store, engine, force=force, device=str(device), listener=listener)
     finally:
         torch.set_num_threads(before)

@@ -80,13 +80,13 @@ class Narrator(Listener):
 
     def progress(self, spec: RunSpec, now: Progress) -> None:
         run = spec.id
-        metric = "" if now.metric is None else f" val {now.metric:.4g}"
-        live = f"loss {now.loss:.4f}{metric}"
+        loss = "" if now.loss is None else f"loss {now.loss:.4f}"
+        live = loss if now.metric is None else f"{loss} val {now.metric:.4g}"
         if run in self._bar_of:
             self._bars.update(self._bar_of[run], total=now.total_steps, completed=now.step, live=live)
         elif not self._quiet and time.monotonic() - self._last_lines[run] > LINE_EVERY_SECONDS:
             self._last_lines[run] = time.monotonic()
-            self._console.print(f"{self._labels[run]}: step {now.step}/{now.total_steps} {live}")
+            self._console.print(f"{self._labels[run]}: step {now.step}/{now.total_steps} {live}".rstrip())
 
     def product_done(self) -> None:
         """One more Hessian-vector product of the only measurement that is going on."""

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
-from cmbench.cli.training import Devices, Grid, Jobs, Seed, Seeds, Suite, Threads, Workload, machine_of, suites_of
+from cmbench.cli.training import (
+    Devices,
+    Grid,
+    Jobs,
+    On,
+    Seed,
+    Seeds,
+    Slurm,
+    Suite,
+    Threads,
+    Workload,
+    machine_of,
+    suites_of,
+)
 
 if TYPE_CHECKING:
     from cmbench.experiments.settings import TrainSuite
@@ -33,6 +46,8 @@ def train(
     devices: Devices = None,
     jobs: Jobs = None,
     threads: Threads = None,
+    on: On = None,
+    slurm: Slurm = None,
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
     tensorboard: TensorBoard = None,
@@ -52,7 +67,14 @@ def train(
     from cmbench.training.processes import is_main_process
 
     machine = machine_of(
-        device=device, devices=devices, jobs=jobs, threads=threads, data_dir=data_dir, tensorboard=tensorboard
+        device=device,
+        devices=devices,
+        jobs=jobs,
+        threads=threads,
+        data_dir=data_dir,
+        tensorboard=tensorboard,
+        on=on,
+        slurm=slurm,
     )
     outcomes = []
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None

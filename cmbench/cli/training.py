@@ -58,6 +58,20 @@ Threads = Annotated[
         help="Threads of each run; they decide a result's last bits on a CPU. [default: all ÷ --jobs]",
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="slurm|ray[:ADDRESS]", help="Train on a cluster whose machines see --out at the same path."
+    ),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE,…",
+        help="What each job asks for: partition, time, gpus, cpus, mem, array (so many at once), … Repeatable.",
+    ),
+]
 
 
 def suites_of(
@@ -94,12 +108,14 @@ def machine_of(
     threads: int | None,
     data_dir: Path | None,
     tensorboard: Path | None = None,
+    on: str | None = None,
+    slurm: Sequence[str] | None = None,
 ) -> Machine:
     """Where the runs are trained."""
     from cmbench.api import Machine
 
     several = tuple(filter(None, (devices or "").split(",")))
-    return Machine(device, several, _number(jobs), threads, data_dir, tensorboard)
+    return Machine(device, several, _number(jobs), threads, data_dir, tensorboard, on, tuple(slurm or ()))
 
 
 def _number(jobs: str | None) -> int | Literal["auto"] | None:

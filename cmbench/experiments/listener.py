@@ -11,14 +11,17 @@ from cmbench.experiments.result import Result
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training run is: steps done of all, the latest loss that was read, the last validation metric."""
+    """Where a training run is: steps done of all, the latest loss that was read, the last validation metric.
+
+    Of a run on another machine no more is known than its steps.
+    """
 
     step: int
     total_steps: int
-    epoch: int
-    epochs: int
-    loss: float
-    metric: float | None
+    epoch: int | None = None
+    epochs: int | None = None
+    loss: float | None = None
+    metric: float | None = None
 
 
 class Listener:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import typer
 from cmbench.cli.main import app
 from cmbench.experiments.suite import load_suite
 from tests.conftest import Command
+from tests.training.engines.slurm_node import slurm_node, why_not
 
 from .pages import PAGES, ROOT, blocks, commands, lines
 
@@ -26,6 +29,10 @@ NOT_RUN = {
         "three processes, as the line above it"
     ),
     "torchrun --nproc-per-node 8 -m cmbench train --suite imagenet --opt adam_cm": "needs ImageNet and eight GPUs",
+    "cmbench train --suite imagenet --on slurm --slurm partition=gpu,time=4:00:00,gpus=1,cpus=8,array=16": (
+        "needs ImageNet and Slurm"
+    ),
+    "cmbench train --suite imagenet --on ray:head:6379 --device cuda": "needs ImageNet and a cluster",
     "python benchmarks/optimizer_step.py": "takes minutes",
     "python benchmarks/trainer_overhead.py": "takes minutes",
     "python benchmarks/landscapes.py": "takes minutes",
@@ -52,6 +59,8 @@ REDUCED = {
     "cmbench train --suite digits --opt adam --opt adam_cm --set optimizers.adam_cm.lr=3e-4 --quiet": _FOUR,
     'cmbench train --suite digits --grid --opt adam --opt adam_cm --set "grid.lr=[1e-2,1e-3]" '
     '--set "grid.betas=[[0.9,0.99]]"': _SHORT,
+    "cmbench train --suite digits --on slurm --slurm cpus=1,array=2": "--opt adam --seeds 2 --set epochs=1",
+    "cmbench train --suite digits --on ray": "--opt adam_cm --seeds 2 --set epochs=1",
     "cmbench train --suite pydoc --jobs 2": "--seeds 1 --set max_steps=4 --opt adam --opt adam_cm",
     "cmbench train --suite digits --set precision=bf16 --set compile=true --set clip_norm=1 --set accumulate=2": (
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set compile=false"
@@ -108,19 +117,37 @@ def test_everything_on_the_page_runs_in_its_order(page, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    for block in blocks(page):
-        if block.title:
-            Path(block.title).write_text(block.text)
-        if block.language == "python":
-            exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), {"__name__": "__main__"})
-        elif block.language == "console":
-            for line in lines(block):
-                _run(line, f"{page}:{line.number}", tmp_path)
+    with _slurm(page, monkeypatch):
+        for block in blocks(page):
+            if block.title:
+                Path(block.title).write_text(block.text)
+            if block.language == "python":
+                exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), {"__name__": "__main__"})
+            elif block.language == "console":
+                for line in lines(block):
+                    _run(line, f"{page}:{line.number}", tmp_path)
+
+
+@contextmanager
+def _slurm(page, monkeypatch):
+    """A Slurm of this machine for a page that trains on one, where there can be one."""
+    if "--on slurm" not in PAGES[page] or why_not():
+        yield
+        return
+    with slurm_node() as node:
+        monkeypatch.setenv("SLURM_CONF", node.environment["SLURM_CONF"])
+        yield
+
+
+def _can_run(command):
+    """Slurm's programs without its cluster are of no use."""
+    no_cluster = shutil.which("sbatch") and why_not()
+    return command not in NOT_RUN and not ("--on slurm" in command and no_cluster)
 
 
 def _run(line, where, folder):
     """Runs a command and looks for every word that the page shows in what it prints."""
-    if line.command in NOT_RUN:
+    if not _can_run(line.command):
         _check_without_running(line.command)
         return
     program, *arguments = _words(f"{line.command} {REDUCED.get(line.command, '')}", folder)
