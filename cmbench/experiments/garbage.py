@@ -29,7 +29,8 @@ class Garbage:
         """Removes the files, and folders that are empty then."""
         for file in self.files:
             file.unlink(missing_ok=True)
-        for folder in {parent for file in self.files for parent in (file.parent, file.parent.parent)}:
+        folders = {parent for file in self.files for parent in (file.parent, file.parent.parent)}
+        for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):  # the inner ones first
             if folder.name != FOLDER and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
