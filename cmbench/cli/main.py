@@ -19,6 +19,7 @@ from cmbench.cli import (
     report,
     sharpness,
     suites,
+    sweep,
     toy,
     train,
 )
@@ -55,6 +56,7 @@ COMMANDS = (
     ("escape-ratio", escape_ratio.escape_ratio, "Count the starts that leave the sharp minimum."),
     ("convergence", convergence.convergence, "Compute best convergence rates of critical momenta."),
     ("train", train.train, "Train the optimizers of a suite."),
+    ("sweep", sweep.sweep, "Search for the best settings of each optimizer."),
     ("sharpness", sharpness.sharpness, "Measure the sharpness of trained models."),
     ("report", report.report, "Print results as tables, and the claims' verdicts."),
     ("compare", compare.compare, "Say what has regressed or improved."),
