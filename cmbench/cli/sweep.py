@@ -24,7 +24,7 @@ Hours = Annotated[
     typer.Option("--hours", metavar="H", min=0, help="Begin no trial after H hours; optimizers take turns."),
 ]
 Sampler = Annotated[
-    Literal["tpe", "random", "grid"], typer.Option("--sampler", help="How the settings to try are chosen.")
+    Literal["gp", "tpe", "random", "grid"], typer.Option("--sampler", help="How the settings to try are chosen.")
 ]
 SamplerSeed = Annotated[int, typer.Option("--sampler-seed", metavar="N", min=0, help="Of the sampler.")]
 Prune = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.experiments.sweep.axes import Axis, Choice
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
-SamplerName = Literal["grid", "random", "tpe"]
-STARTUP = 8
-"""Trials of a Sobol sequence before TPE has something to go by."""
-_ATTEMPTS = 50
+SamplerName = Literal["gp", "tpe", "random", "grid"]
+_STARTUP = {"gp": 4, "tpe": 8}
+_ATTEMPTS = 20
 """Proposals that may be repeats before what is left is drawn from."""
 
 
@@ -36,9 +35,10 @@ def propose(
 
     - `grid`: the settings in their order where the `whole` grid is tried, else in a random one
     - `random`: each axis evenly, by its logarithm where it has one
-    - `tpe`: the points of a scrambled Sobol sequence, which cover the space more evenly than chance (Owen 1998), then
-      the tree-structured Parzen estimator (Bergstra et al. 2011) over all axes together, which knows of pruned and
-      running trials, too
+    - `gp`: the points of a scrambled Sobol sequence, which cover the space more evenly than chance (Owen 1998), then the
+      greatest expected improvement of a Gaussian process (Jones et al. 1998)
+    - `tpe`: such points, then the tree-structured Parzen estimator (Bergstra et al. 2011) over all axes together, which
+      knows of pruned trials, too
     """
     if sampler == "grid":
         return _left(space, tried, None if whole else random.Random(seed))
@@ -46,10 +46,10 @@ def propose(
     for attempt in range(_ATTEMPTS):
         if sampler == "random" or not space.axes:
             setting = space.at([draw.random() for _ in space.axes])
-        elif len(tried) < STARTUP:
+        elif len(tried) < startup(space, sampler):
             setting = space.at(_sobol(len(space.axes), len(tried) + attempt, seed))
         else:
-            setting = _by_tpe(space, study, draw.getrandbits(32))
+            setting = _by_model(space, study, sampler, draw.getrandbits(32))
         if canonical(setting) not in tried:
             return setting
     if space.size is not None:
@@ -57,6 +57,11 @@ def propose(
     # A range without steps has values of three digits, which a narrow one runs out of, too.
     drawn = (space.at([draw.random() for _ in space.axes]) for _ in range(_ATTEMPTS * 100))
     return next((setting for setting in drawn if canonical(setting) not in tried), None)
+
+
+def startup(space: Space, sampler: SamplerName) -> int:
+    """How many trials of a Sobol sequence come before the first that a model proposes."""
+    return max(_STARTUP.get(sampler, 0), len(space.axes) + 1)
 
 
 def _left(space: Space, tried: Collection[str], draw: random.Random | None) -> Setting | None:
@@ -74,23 +79,22 @@ def _sobol(axes: int, index: int, seed: int) -> list[float]:
     return [float(u) for u in points[index]]
 
 
-def _by_tpe(space: Space, study: Study, seed: int) -> Setting:
+def _by_model(space: Space, study: Study, sampler: SamplerName, seed: int) -> Setting:
+    """The proposal of a model of the trials, made with a copy of the study: asked for one, Optuna begins a trial."""
     import optuna
 
+    states = optuna.trial.TrialState
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # multivariate is experimental in Optuna 4
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
-        blank = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
-        dimensions = {name: each for name, each in distributions(space).items() if not each.single()}
-        found: Mapping[str, Any] = sampler.sample_relative(study, blank, dimensions)
-    fallback = random.Random(seed)
-    setting = {}
-    for name, axis in space.axes.items():
-        if name not in found:
-            setting[name] = axis.at(fallback.random())
-        else:
-            setting[name] = decoded(axis, found[name])
-    return setting
+        warnings.simplefilter("ignore")  # both are experimental in some versions of Optuna
+        model: optuna.samplers.BaseSampler = (
+            optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=False)
+            if sampler == "gp"
+            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
+        )
+        copy = optuna.create_study(direction=study.direction.name.lower(), sampler=model)  # type: ignore[arg-type]
+        copy.add_trials(study.get_trials(states=(states.COMPLETE, states.PRUNED, states.RUNNING)))
+        asked = copy.ask(distributions(space))
+    return {name: decoded(axis, asked.params[name]) for name, axis in space.axes.items()}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:

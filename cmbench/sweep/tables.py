@@ -12,7 +12,7 @@ from cmbench.report.table import Cell, Column, Direction, NumberFormat, Row, Tab
 from cmbench.report.tables.training import training_text
 from cmbench.sweep.best import best_lines, metric_of
 from cmbench.sweep.findings import ENOUGH, ArmFindings, Findings
-from cmbench.sweep.samplers import STARTUP
+from cmbench.sweep.samplers import startup
 
 SCHEMA = "cmbench.sweep/1"
 _LOST = {"pruned": "pruned", "diverged": "diverged", "failed": "failed", "running": "running elsewhere"}
@@ -90,7 +90,8 @@ def _notes(found: Findings) -> tuple[str, ...]:
     how = {
         "grid": "all settings of the grid" if found.rules.whole else "settings of the grid in a random order",
         "random": "settings at random",
-        "tpe": "a Sobol sequence, then TPE",
+        "gp": "a Sobol sequence, then a Gaussian process",
+        "tpe": "a Sobol sequence, then a tree of Parzen estimators",
     }[found.rules.sampler]
     notes = [f"sampler {found.rules.sampler}: {how}" + (f" (seed {found.rules.seed})" if not found.rules.whole else "")]
     if found.rules.prune:
@@ -130,8 +131,10 @@ def _best_of(found: Findings) -> list[Table]:
         curve = each.best_of
         rows.append(_row(each, [Cell(curve[k - 1], n=len(curve)) if k <= len(curve) else Cell() for k in counts]))
     notes = ["the exact expectation over all choices of k of an optimizer's trials (after Dodge et al. 2019)"]
-    if found.rules.sampler == "tpe" and most > STARTUP:
-        notes.append("TPE's later trials know the earlier ones: a search of k trials would have found less")
+    if found.rules.sampler in ("gp", "tpe") and any(
+        len(each.best_of) > startup(each.arm.space, found.rules.sampler) for each in found.arms
+    ):
+        notes.append("the sampler's later trials know the earlier ones: a search of k trials would have found less")
     title = f"{found.sweep.suite.name}: expected best of k trials, {best_column(metric).title}"
     return [_table(found, title, columns, rows, footnotes=tuple(notes))]
 
