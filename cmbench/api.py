@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 
@@ -16,9 +16,11 @@ from cmbench.curvature.gauges import sharpness_gauges
 from cmbench.curvature.measure import completed_runs, measure_runs
 from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
-from cmbench.experiments.execute import Listener, Outcome, execute
+from cmbench.experiments.execute import Outcome, execute
 from cmbench.experiments.grid import suite_of_grid
 from cmbench.experiments.kinds import LANDSCAPES
+from cmbench.experiments.lease import Leases
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import narrow, plan_training
 from cmbench.experiments.settings import (
@@ -32,10 +34,13 @@ from cmbench.experiments.settings import (
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, load_suite
 from cmbench.landscapes import cells, convergence
+from cmbench.training.engines.places import workers_of
+from cmbench.training.engines.pool import at_once
+from cmbench.training.engines.shared import one_by_one, shared
 from cmbench.training.interrupt import Interruptible
 from cmbench.training.learner import check_settings
 from cmbench.training.processes import SharedStore, joined
-from cmbench.training.runner import Runner, at_once, one_by_one
+from cmbench.training.runner import Runner
 from cmbench.workloads.base import Workload
 from cmbench.workloads.registry import get_workload
 
@@ -45,14 +50,17 @@ class Machine:
     """Where and how runs are carried out; on one device it decides nothing but their last bits.
 
     device: `cpu`, `cuda:1`, …; by default a GPU if there is one for training, else the CPU.
-    jobs: training runs at once, each in a process of its own.
+    devices: several, of which training runs at once get one each, in turn; by default every GPU that is visible.
+    jobs: training runs at once, each in a process of its own; `auto` for as many as there are GPUs, or as processors
+        and memory allow. By default one, or one for each of `devices`.
     threads: of each run; by default all of torch's, divided among the jobs.
     data_dir: where data sets are looked for, instead of `$CMBENCH_DATA` and the customary places.
     tensorboard: a folder to which curves are written as well.
     """
 
     device: str | None = None
-    jobs: int = 1
+    devices: tuple[str, ...] = ()
+    jobs: int | Literal["auto"] | None = None
     threads: int | None = None
     data_dir: Path | None = None
     tensorboard: Path | None = None
@@ -190,22 +198,32 @@ def _train(
     suite, workload = _with_workload(suite, workloads)
     wanted = range(suite.first_seed, suite.first_seed + seeds) if isinstance(seeds, int) else seeds
     specs = plan_training(suite, workload.identity(), wanted)
-    gauges = sharpness_gauges(suite.settings.telemetry, suite.settings.batch_size)
-    listener = listener or Listener()
     before = torch.get_num_threads()
-    threads = machine.threads or max(1, before // machine.jobs)
-    torch.set_num_threads(threads)
+    workers = workers_of(machine.device, machine.devices, machine.jobs, machine.threads)
+    torch.set_num_threads(workers.threads)
     try:
-        with Interruptible() as interrupt, joined(machine.device) as (processes, device):
+        with Interruptible() as interrupt, joined(workers.places[0].device) as (processes, device):
             for spec in specs:
                 check_settings(spec, processes.size)
-            if machine.jobs > 1 and processes.size > 1:
+            several = len(workers.places) > 1
+            if several and processes.size > 1:
                 raise UserError("--jobs: not under torchrun, whose processes train each run together")
             store = SharedStore(out, processes)
-            make = _maker(suite, machine)
-            runner = Runner(workload, make, device, store, force, gauges, machine.tensorboard, processes, interrupt)
-            several = machine.jobs > 1
-            engine = at_once(runner, machine.jobs, threads) if several else one_by_one(runner, listener)
+            runner = Runner(
+                workload,
+                _maker(suite, machine),
+                device,
+                store,
+                Leases(out),
+                force=force,
+                resume=not force,
+                gauges=sharpness_gauges,
+                tensorboard=machine.tensorboard,
+                processes=processes,
+                interrupt=interrupt,
+            )
+            runner.leases.watch()
+            engine = shared(at_once(runner, workers) if several else one_by_one(runner), runner)
             return execute(specs, store, engine, force=force, device=str(device), listener=listener)
     finally:
         torch.set_num_threads(before)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from cmbench.experiments.execute import Listener
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 
 if TYPE_CHECKING:
-    from cmbench.experiments.execute import Progress
+    from cmbench.experiments.listener import Progress
     from cmbench.workloads.download import Arrived
 
 LINE_EVERY_SECONDS = 10.0
@@ -28,7 +27,7 @@ class Narrator(Listener):
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._quiet = quiet
-        self._skipped = self._ran = self._total = 0
+        self._skipped = self._ran = self._total = self._waiting = 0
         self._labels: dict[str, str] = {}
         self._last_lines: dict[str, float] = {}
         self._bars: Any = None
@@ -95,7 +94,21 @@ class Narrator(Listener):
             products = int(self._bars.tasks[self._bars.task_ids.index(bar)].completed) + 1
             self._bars.update(bar, advance=1, live=f"{products} products")
 
-    def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
+    def found(self, spec: RunSpec, result: Result) -> None:
+        self._skipped += 1
+        self._total -= 1
+
+    def waiting(self, specs: Sequence[RunSpec]) -> None:
+        if not self._quiet and len(specs) != self._waiting:
+            self._waiting = len(specs)
+            what = "run is being trained by another process" if len(specs) == 1 else "runs are being trained by others"
+            self._console.print(f"{len(specs)} {what}; waiting (cmbench plan says where)")
+
+    def remark(self, spec: RunSpec, text: str) -> None:
+        if not self._quiet:
+            self._console.print(f"{self._labels.get(spec.id, escape(spec.title))}: {escape(text)}")
+
+    def ended(self, spec: RunSpec, result: Result) -> None:
         self._stop_bar(spec)
         if not self._quiet:
             seconds = f" in {result.cost.wall_seconds:.1f} s" if result.cost else ""

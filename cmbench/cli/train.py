@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,7 +36,20 @@ Grid = Annotated[
     bool, typer.Option("--grid", help="Run the suite's grid of hyperparameters instead, and name the best settings.")
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", metavar="N", min=1, help="This many runs at once, each in a process of its own.")
+    str | None,
+    typer.Option(
+        "--jobs",
+        metavar="N|auto",
+        help="This many runs at once, each in a process of its own; auto: as the machine allows. [default: 1]",
+    ),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        metavar="cuda:0,cuda:2,…",
+        help="The runs at once get these in turn. [default: every GPU that is visible]",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -61,7 +74,8 @@ def train(
     grid: Grid = False,
     set_: Set = None,
     device: Device = None,
-    jobs: Jobs = 1,
+    devices: Devices = None,
+    jobs: Jobs = None,
     threads: Threads = None,
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
@@ -93,7 +107,8 @@ def train(
     from cmbench.cli.progress import Narrator
     from cmbench.training.processes import is_main_process
 
-    machine, outcomes = Machine(device, jobs, threads, data_dir, tensorboard), []
+    several = tuple(filter(None, (devices or "").split(",")))
+    machine, outcomes = Machine(device, several, _number(jobs), threads, data_dir, tensorboard), []
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
     if len(suites) > 1:
@@ -108,6 +123,18 @@ def train(
     if is_main_process():
         outcome = together(outcomes)
         finish(outcome, json=json, suites=suites, specs=outcome.specs)
+
+
+def _number(jobs: str | None) -> int | Literal["auto"] | None:
+    from cmbench.errors import UserError
+
+    if jobs is None:
+        return None
+    if jobs == "auto":
+        return "auto"
+    if not jobs.isdecimal() or not int(jobs):
+        raise UserError(f"--jobs {jobs}: accepted: a number >= 1, or auto")
+    return int(jobs)
 
 
 def _size(grid: ResolvedSuite[TrainSuite], seeds: Sequence[int] | None) -> str:

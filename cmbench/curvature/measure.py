@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
 from cmbench.errors import MissingResults, UserError
-from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
+from cmbench.experiments.execute import Outcome, execute, in_turn
 from cmbench.experiments.files import WEIGHTS
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.seeding import TASKS, generator
 from cmbench.experiments.settings import SharpnessSettings

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from cmbench.errors import UserError
-from cmbench.experiments.environment import environment
 from cmbench.experiments.frozen import Frozen
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.result import Cost, JudgedBy, Result, Status
+from cmbench.experiments.record import Measurement, Recorder
+from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore, Stored
 from cmbench.optim.errors import UnfitOptimizer
 
@@ -22,100 +22,62 @@ Settings = TypeVar("Settings", bound=Frozen)
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What a runner returns for one run; the rest of its result follows from the spec and the machine."""
-
-    status: Status
-    judged_by: JudgedBy | None = None
-    metrics: dict[str, float | None] = field(default_factory=dict)
-    lanes: dict[str, list[Any]] = field(default_factory=dict)
-    curves: dict[str, list[Any]] = field(default_factory=dict)
-    cost: Cost | None = None
-    error: str | None = None
-    diverged_step: int | None = None
-    environment: dict[str, Any] = field(default_factory=dict)
-    """What the runner knows better of where it ran."""
-
-
-@dataclass(frozen=True)
 class Attempt(Generic[Settings]):
-    """What became of specs that were run together: one measurement for each."""
+    """What became of a run that was tried: its stored result; None where another process is at it.
 
-    specs: Sequence[RunSpec[Settings]]
-    measurements: Sequence[Measurement]
+    `how` says whether it `ran`, was `found` finished by then, or was `interrupted` together with the whole plan.
+    """
+
+    spec: RunSpec[Settings]
+    result: Result | None
+    how: Literal["ran", "found", "interrupted"] = "ran"
+    traceback: str = ""
+
+
+Record = Callable[[RunSpec, Measurement], Result]
 
 
 class Engine(Protocol[Settings]):
-    """Runs groups of specs in whatever order, and gives what becomes of each group as soon as it has ended."""
+    """Runs groups of specs in whatever order, and gives what becomes of each run as soon as it has ended.
+
+    `record` makes and stores the result of a measurement that was made in this process.
+    """
 
     def __call__(
-        self, groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener, /
+        self, groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener, record: Record, /
     ) -> Iterator[Attempt[Settings]]: ...
 
 
 def in_turn(run: Callable[[Sequence[RunSpec[Settings]]], Iterable[Measurement]]) -> Engine[Settings]:
     """The groups one after the other, in this process; `run` gives a measurement for each spec of a group."""
 
-    def engine(groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener) -> Iterator[Attempt[Settings]]:
+    def engine(
+        groups: Sequence[Sequence[RunSpec[Settings]]], listener: Listener, record: Record
+    ) -> Iterator[Attempt[Settings]]:
         for members in groups:
             for spec in members:
                 listener.started(spec)
+            trace = ""
             try:
                 measurements = list(run(members))
             except UserError:
                 raise
             except Exception as error:
-                measurements = failure(members, error, listener)
-            yield Attempt(members, measurements)
-            if any(measurement.status == "interrupted" for measurement in measurements):
-                raise KeyboardInterrupt
+                failed, trace = failure(error)
+                measurements = [failed] * len(members)
+            for spec, measurement in zip(members, measurements, strict=True):
+                yield Attempt(spec, record(spec, measurement), traceback=trace)
+                trace = ""
 
     return engine
 
 
-def failure(members: Sequence[RunSpec], error: BaseException, listener: Listener) -> list[Measurement]:
-    """What an exception makes of the runs that it ended; the listener hears its traceback, where that tells more."""
+def failure(error: BaseException) -> tuple[Measurement, str]:
+    """What an exception makes of the run that it ended, and its traceback, where that tells more."""
     if isinstance(error, UnfitOptimizer):
-        return [Measurement("failed", error=str(error))] * len(members)
-    listener.failed(members[0], "".join(traceback.format_exception(error)))
-    return [Measurement("failed", error=f"{type(error).__name__}: {error}")] * len(members)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training run is: steps done of all, the latest loss that was read, the last validation metric."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    loss: float
-    metric: float | None
-
-
-class Listener:
-    """Hears how a plan goes on; this one stays silent."""
-
-    def skipped(self, spec: RunSpec, result: Result) -> None:
-        """A finished result of `spec` was found."""
-
-    def planned(self, todo: Sequence[RunSpec]) -> None:
-        """These will be run; the others were finished."""
-
-    def started(self, spec: RunSpec) -> None:
-        """A run begins."""
-
-    def progress(self, spec: RunSpec, now: Progress) -> None:
-        """About twice a second while a training run goes on."""
-
-    def ended(self, spec: RunSpec, result: Result, path: Path) -> None:
-        """A result was written."""
-
-    def taken_over(self, spec: RunSpec, result: Result) -> None:
-        """The result of an equal run was kept for `spec` too; `result.taken_from` says which."""
-
-    def failed(self, spec: RunSpec, details: str) -> None:
-        """A run raised; `details` is the traceback. Its result is written all the same."""
+        return Measurement("failed", error=str(error)), ""
+    text = "".join(traceback.format_exception(error))
+    return Measurement("failed", error=f"{type(error).__name__}: {error}"), text
 
 
 @dataclass(frozen=True)
@@ -151,7 +113,7 @@ def execute(
     with its weights. Raises `UserError` before anything runs where
     the results cannot be written.
     """
-    listener = listener or Listener()
+    listener, recorder = listener or Listener(), Recorder(store, device)
     results: dict[Path, Result] = {}
     todo: list[RunSpec[Settings]] = []
     twins: dict[str, list[RunSpec[Settings]]] = {}
@@ -171,54 +133,22 @@ def execute(
     store.check([*todo, *(spec for spec, _ in elsewhere)])
     listener.planned(todo)
     for spec, equal in elsewhere:
-        results[store.path(spec)] = _take_over(spec, equal, store, listener)
+        results[store.path(spec)] = result = recorder.take_over(spec, equal)
+        listener.taken_over(spec, result)
     skipped = len(results)
-    for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener):
-        for spec, measurement in zip(attempt.specs, attempt.measurements, strict=True):
-            result = _result(spec, measurement, device)
-            results[store.path(spec)] = result
-            if _replaces(result, store.find(spec)):
-                store.save(spec, result)
-            listener.ended(spec, result, store.path(spec))
-            for twin in twins[spec.id]:
-                results[store.path(twin)] = _take_over(twin, Stored(store.path(spec), result), store, listener)
+    for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener, recorder.record):
+        spec, ended = attempt.spec, attempt.result
+        if ended is None:
+            raise ValueError(f"{spec.title}: the engine has left it to another process")
+        results[store.path(spec)] = ended
+        if attempt.traceback:
+            listener.failed(spec, attempt.traceback)
+        if attempt.how == "found":
+            listener.found(spec, ended)
+            skipped += 1
+        else:
+            listener.ended(spec, ended)
+        for twin in twins[spec.id]:
+            results[store.path(twin)] = result = recorder.take_over(twin, Stored(store.path(spec), ended))
+            listener.taken_over(twin, result)
     return Outcome([results[store.path(spec)] for spec in specs], skipped, specs)
-
-
-def _replaces(new: Result, old: Result | None) -> bool:
-    return new.finished or old is None or not old.finished
-
-
-def _take_over(spec: RunSpec, equal: Stored, store: ResultStore, listener: Listener) -> Result:
-    result = equal.result.taken_over(spec.suite, spec.optimizer)
-    if _replaces(result, store.find(spec)):
-        store.take_over(spec, result, equal.path)
-    listener.taken_over(spec, result)
-    return result
-
-
-def _sources(spec: RunSpec) -> dict[str, str]:
-    """What stands for the data and, where it is not registered, for the code of the optimizer."""
-    found = {"data": spec.data, "optimizer": spec.optimizer.source if spec.optimizer else None}
-    return {name: source for name, source in found.items() if source}
-
-
-def _result(spec: RunSpec, measurement: Measurement, device: str) -> Result:
-    return Result(
-        kind=spec.kind,
-        id=spec.id,
-        suite=spec.suite,
-        optimizer=spec.optimizer,
-        seed=spec.seed,
-        settings=spec.settings_document(),
-        status=measurement.status,
-        error=measurement.error,
-        diverged_step=measurement.diverged_step,
-        judged_by=measurement.judged_by,
-        metrics=measurement.metrics,
-        lanes=measurement.lanes,
-        curves=measurement.curves,
-        cost=measurement.cost,
-        environment=environment(device) | measurement.environment | _sources(spec),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )

@@ -90,13 +90,8 @@ class RunSpec(Frozen, Generic[Settings]):
             return starts == {self.settings.count} and "loss_median" in result.curves
         if self.telemetry is None or result.status != "completed":
             return True
-        buffered = self.telemetry.buffer and "capacity" in self.chosen_optimizer.hyperparameters
-        wanted = {
-            "gradient_norm": self.telemetry.gradient_norm,
-            "buffer_variance": buffered,
-            "top_eigenvalue": self.telemetry.sharpness_every,
-        }
-        return all(name in result.curves for name, asked in wanted.items() if asked)
+        recorded = TelemetrySettings.of_environment(result.environment)
+        return recorded.covers(self.telemetry, len(result.curves.get("epoch", [])))
 
     @property
     def title(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 from typing_extensions import Self
 
 from cmbench.experiments.frozen import Frozen
@@ -35,6 +36,37 @@ class TelemetrySettings(Frozen):
         default=None, ge=1, description="epochs between measurements of top eigenvalue and m-sharpness"
     )
     sharpness_examples: int = Field(default=500, ge=1, description="training examples that they are measured on")
+
+    unless_default: ClassVar = ("gradient_norm", "buffer", "sharpness_every", "sharpness_examples")
+
+    @classmethod
+    def of_environment(cls, environment: dict[str, Any]) -> TelemetrySettings:
+        """What a result's environment says was recorded; nothing, where it says something else."""
+        try:
+            return cls.model_validate(environment.get("telemetry", {}))
+        except ValidationError:
+            return cls()
+
+    def covers(self, wanted: TelemetrySettings, epochs: int) -> bool:
+        """Whether a run of so many epochs that records this has all that is wanted, at every epoch where it is due."""
+        if wanted.gradient_norm > self.gradient_norm or wanted.buffer > self.buffer:
+            return False
+        due = wanted.sharpness_every
+        if due is None or due > epochs:
+            return True
+        often_enough = self.sharpness_every is not None and due % self.sharpness_every == 0
+        return often_enough and wanted.sharpness_examples == self.sharpness_examples
+
+    def together_with(self, other: TelemetrySettings) -> TelemetrySettings:
+        """What covers both; where they measure sharpness on different numbers of examples, as this one does."""
+        every = [settings.sharpness_every for settings in (self, other) if settings.sharpness_every]
+        own = self if self.sharpness_every else other
+        return TelemetrySettings(
+            gradient_norm=self.gradient_norm or other.gradient_norm,
+            buffer=self.buffer or other.buffer,
+            sharpness_every=math.gcd(*every) if every else None,
+            sharpness_examples=own.sharpness_examples,
+        )
 
 
 class AverageSettings(Frozen):

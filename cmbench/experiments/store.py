@@ -6,41 +6,21 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from cmbench.errors import UserError
+from cmbench.experiments.atomic import write_atomically
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.reader import ResultReader, json_files
 from cmbench.experiments.result import Result
 
 Document = TypeVar("Document", bound=BaseModel)
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
-
-    Leftovers of a process killed while writing the same path are removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        if not _is_running(int(leftover.name.split(".")[-2])):
-            leftover.unlink(missing_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def read_document(path: Path | str, model: type[Document], what: str, missing: str = "") -> Document:
@@ -70,16 +50,6 @@ def _link(source: Path, target: Path) -> None:
         write_atomically(target, lambda file: file.write(source.read_bytes()))
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 class Stored(NamedTuple):
     """A result and the path of its file."""
 
@@ -107,13 +77,22 @@ class ResultStore:
         except OSError as error:
             raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
 
-    def find_equal(self, spec: RunSpec) -> Stored | None:
-        """A finished result of the same run that was done for another suite or label, and answers `spec`."""
+    def find_equal(self, spec: RunSpec, *, anew: bool = False) -> Stored | None:
+        """A finished result of the same run that was done for another suite or label, and answers `spec`.
+
+        With `anew`, also one that another process has stored since the folder was listed.
+        """
+        if anew:
+            places = sorted(self.root.glob(f"*/*/{spec.id}{RESULT}"))
+            return self._answering(spec, places)
         if self._places is None:
             self._places = {}
             for path in sorted(self.root.glob(f"*/*/*{RESULT}")):
                 self._places.setdefault(path.stem, []).append(path)
-        for path in self._places.get(spec.id, []):
+        return self._answering(spec, self._places.get(spec.id, []))
+
+    def _answering(self, spec: RunSpec, places: Sequence[Path]) -> Stored | None:
+        for path in places:
             with contextlib.suppress(UserError):  # a broken file of another suite's is not this one's concern
                 if path != self.path(spec) and spec.is_finished_by(result := self.read(path)):
                     return Stored(path, result)

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
+from cmbench.experiments.execute import Outcome, execute, in_turn
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import RunSpec, plan_landscapes
+from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import ONE_BY_ONE, OptimizerReference
 from cmbench.experiments.seeding import derived_seed
 from cmbench.experiments.settings import Interval, LandscapeSettings, LandscapeSuite

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cmbench.experiments.execute import Listener, Measurement, Outcome, execute, in_turn
+from cmbench.experiments.execute import Outcome, execute, in_turn
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec, plan_convergence
+from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import ConvergenceSettings, ConvergenceSuite
 from cmbench.experiments.store import ResultStore

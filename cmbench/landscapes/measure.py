@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cmbench.experiments.execute import Measurement
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import Cost
 from cmbench.experiments.settings import EscapeSettings, LandscapeSettings, ToySettings
 from cmbench.landscapes.escape import escaped_all, escaped_nearer, escaped_reached

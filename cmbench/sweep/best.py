@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.experiments import yaml
+from cmbench.experiments.atomic import write_atomically
 from cmbench.experiments.files import folder_name
-from cmbench.experiments.store import write_atomically
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.experiments.sweep.checks import is_setting, with_settings
 from cmbench.experiments.text import canonical, value_text

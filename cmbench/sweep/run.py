@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from cmbench.api import Machine, Workloads, check_suite, run_suite
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Listener
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.sweep.axes import Choice
@@ -194,6 +193,8 @@ class _Worker:
                     results += outcome.results
                     found += outcome.skipped
                     watch.complete(results[-1])
+                    if results[-1].status == "interrupted" and not watch.pruned:
+                        raise KeyboardInterrupt
                     if results[-1].status != "completed":
                         break
         except BaseException:
@@ -214,20 +215,26 @@ def _tell(taken: Taken, results: Sequence[Result], found: int) -> None:
 
 
 class _Watch(Listener):
-    """Hands everything on to another listener, and tells a trial how its first run goes on from epoch to epoch."""
+    """Hands everything on to another listener, and tells a trial how its first run goes on from epoch to epoch.
+
+    `pruned` says whether it has stopped the run.
+    """
 
     def __init__(self, inner: Listener, taken: Taken, metric: str, prune: bool) -> None:
         self._taken, self._key, self._prune = taken, f"val_{metric}", prune
         self._higher = taken.trials.direction == "higher"
         self._best: float | None = None
         self._epochs = 0
+        self.pruned = False
         for name in dir(Listener):
             if not name.startswith("_") and name not in type(self).__dict__:
                 setattr(self, name, getattr(inner, name))
 
-    def epoch_done(self, spec: RunSpec, epoch: int, values: Mapping[str, Any]) -> bool:
+    def epoch_done(self, spec: RunSpec, epoch: int, values: Mapping[str, float | None]) -> bool:
         """Whether the run is to stop, because others were better by then."""
-        return self._prune and self._report(epoch, values.get(self._key))
+        behind = self._prune and self._report(epoch, values.get(self._key))
+        self.pruned = behind and epoch < spec.settings_document()["epochs"]
+        return self.pruned
 
     def complete(self, result: Result) -> None:
         """Tells what nobody has heard: the epochs of a run that was there, and those before it was resumed."""

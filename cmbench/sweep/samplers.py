@@ -35,10 +35,10 @@ def propose(
 
     - `grid`: the settings in their order where the `whole` grid is tried, else in a random one
     - `random`: each axis evenly, by its logarithm where it has one
-    - `gp`: the points of a scrambled Sobol sequence, which cover the space more evenly than chance (Owen 1998), then the
-      greatest expected improvement of a Gaussian process (Jones et al. 1998)
-    - `tpe`: such points, then the tree-structured Parzen estimator (Bergstra et al. 2011) over all axes together, which
-      knows of pruned trials, too
+    - `gp`: the points of a scrambled Sobol sequence, which cover the space more evenly than chance (Owen 1998), then
+      the greatest expected improvement of a Gaussian process (Jones et al. 1998)
+    - `tpe`: such points, then the tree-structured Parzen estimator (Bergstra et al. 2011) over all axes together,
+      which learns from pruned trials, too
     """
     if sampler == "grid":
         return _left(space, tried, None if whole else random.Random(seed))

@@ -82,8 +82,8 @@ class Trials:
         """Makes the study, unless it is there."""
         import optuna
 
-        direction = "maximize" if self.direction == "higher" else "minimize"
-        optuna.create_study(storage=self.storage.rdb, study_name=self.name, direction=direction, load_if_exists=True)
+        way: Literal["maximize", "minimize"] = "maximize" if self.direction == "higher" else "minimize"
+        optuna.create_study(storage=self.storage.rdb, study_name=self.name, direction=way, load_if_exists=True)
 
     def study(self) -> Study:
         """The study as it is now: Optuna's own object remembers trials of its first look."""

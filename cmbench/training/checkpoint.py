@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cmbench.errors import UserError
-from cmbench.experiments.store import write_atomically
+from cmbench.experiments.atomic import write_atomically
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ def load_to_resume(path: Path, processes: int, device: torch.device) -> dict[str
     on another kind of device.
     """
     content = load(path)
-    if not isinstance(content, dict) or not {"learner", "processes", "device"} <= content.keys():
+    if not isinstance(content, dict) or not {"learner", "processes", "device", "telemetry"} <= content.keys():
         raise UserError(f"{path}: a checkpoint of another version of cmbench; remove it, or use --force")
     if (found := len(content["processes"])) != processes:
         raise UserError(f"{path}: a checkpoint of {found} processes, not {processes}; use as many, or --force")

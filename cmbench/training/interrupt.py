@@ -16,6 +16,17 @@ class Interrupt:
         return False
 
 
+class Either(Interrupt):
+    """Requested when one of several is."""
+
+    def __init__(self, *interrupts: Interrupt) -> None:
+        self._interrupts = interrupts
+
+    @property
+    def requested(self) -> bool:
+        return any(interrupt.requested for interrupt in self._interrupts)
+
+
 class Interruptible(Interrupt):
     """While it is open, the first SIGINT or SIGTERM sets `requested`; the second does what it does elsewhere."""
 

@@ -7,18 +7,29 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from cmbench.experiments.execute import Progress
+from cmbench.experiments.listener import Progress
+from cmbench.experiments.settings import TelemetrySettings
 from cmbench.workloads.base import Task
 
 
 class Observer:
     """Hears how a run goes on; this one stays silent."""
 
+    def started(self, step: int, total_steps: int) -> None:
+        """It begins, or goes on from a checkpoint at `step`."""
+
     def progress(self, now: Progress) -> None:
         """About twice a second."""
 
-    def epoch_done(self, step: int, values: Mapping[str, float | None]) -> None:
-        """An epoch has ended after `step` steps; `values` is what it adds to the run's curves."""
+    def epoch_done(self, step: int, epoch: int, values: Mapping[str, float | None]) -> bool:
+        """Epoch number `epoch` has ended after `step` steps in all; `values` is what it adds to the run's curves.
+
+        True stops the run, with a checkpoint.
+        """
+        return False
+
+    def remark(self, text: str) -> None:
+        """Something that whoever has started the run should know."""
 
 
 @dataclass(frozen=True)
@@ -30,3 +41,12 @@ class Gauge:
 
     every_epochs: int
     measure: Callable[[nn.Module, Task], float]
+
+
+Gauges = Callable[[TelemetrySettings, int], Mapping[str, Gauge]]
+"""The gauges that telemetry asks for, by the names of their curves; the second argument is the batch size."""
+
+
+def no_gauges(telemetry: TelemetrySettings, batch_size: int) -> dict[str, Gauge]:
+    """None of them."""
+    return {}

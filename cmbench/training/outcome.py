@@ -9,10 +9,9 @@ from functools import reduce
 import torch
 from torch.optim import Optimizer
 
-from cmbench.experiments.execute import Measurement
-from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import Cost, JudgedBy
-from cmbench.experiments.settings import TrainSettings
+from cmbench.experiments.settings import TelemetrySettings
 from cmbench.optim.sharded import local
 from cmbench.optim.wrapper import state_tensors
 from cmbench.training.epoch_end import known, mean
@@ -22,7 +21,7 @@ from cmbench.workloads.base import Workload
 
 
 def measurement(
-    spec: RunSpec[TrainSettings], workload: Workload, learner: Learner, position: Position, ending: Ending, whole: bool
+    workload: Workload, learner: Learner, position: Position, ending: Ending, telemetry: TelemetrySettings, whole: bool
 ) -> Measurement:
     """The measurement of a run that ends at `position`; `whole` says that it has gone through all of its epochs."""
     cost = Cost(
@@ -44,7 +43,8 @@ def measurement(
         error=ending.error,
         diverged_step=ending.diverged_step,
         environment={"threads": torch.get_num_threads(), "processes": learner.processes.size}
-        | ({"implementation": how} if (how := learner.implementation) else {}),
+        | ({"implementation": how} if (how := learner.implementation) else {})
+        | ({"telemetry": recorded} if (recorded := telemetry.document()) else {}),
     )
 
 

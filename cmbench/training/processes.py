@@ -98,9 +98,9 @@ class SharedStore(ResultStore):
         )
         return found
 
-    def find_equal(self, spec: RunSpec) -> Stored | None:
+    def find_equal(self, spec: RunSpec, *, anew: bool = False) -> Stored | None:
         found: Stored | None = self._processes.broadcast(
-            super().find_equal(spec) if self._processes.is_main_process else None
+            super().find_equal(spec, anew=anew) if self._processes.is_main_process else None
         )
         return found
 

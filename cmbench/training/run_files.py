@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from cmbench.experiments.files import RESUME
+from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.settings import TelemetrySettings, TrainSettings
 from cmbench.training import checkpoint
 from cmbench.training.learner import Learner
 from cmbench.training.position import Position
@@ -18,23 +20,43 @@ from cmbench.training.schedules import Rate
 
 
 class RunFiles:
-    """The files of the run called `run`, whose model and optimizer `learner` holds.
+    """The files of the run of `spec`, whose model and optimizer `learner` holds.
 
-    `path` gives the file with a suffix. Every process must call every method; the first one reads and writes.
+    `path` gives the file with a suffix. Every process must call every method; the first one reads, and writes unless
+    `verify` raises. `telemetry` is what the run records: what the spec asks for, or more, if its checkpoint does.
     """
 
-    def __init__(self, run: str, path: Callable[[str], Path], learner: Learner, processes: Processes) -> None:
-        self._run, self._path, self._learner, self._processes = run, path, learner, processes
+    def __init__(
+        self,
+        spec: RunSpec[TrainSettings],
+        path: Callable[[str], Path],
+        learner: Learner,
+        processes: Processes,
+        verify: Callable[[], object],
+    ) -> None:
+        self._run, self.telemetry = spec.id, spec.telemetry or TelemetrySettings()
+        self._path, self._learner, self._processes, self._verify = path, learner, processes, verify
 
-    def resume(self, rate: Rate) -> tuple[Position, Any] | None:
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a checkpoint."""
+        return bool(self._processes.broadcast(self._path(RESUME).exists()))
+
+    def resume(self, rate: Rate, epochs: int) -> tuple[Position, Any] | None:
         """Takes up the checkpoint, if there is one: returns where it was, and what the batch before has left.
 
+        One that was made without the telemetry that is asked for is left alone: curves with holes would come of it.
         Raises `UserError` for a checkpoint that this run cannot go on from.
         """
         device, processes = self._learner.device, self._processes
-        if not processes.broadcast(self._path(RESUME).exists()):
+        if not self.is_there:
             return None
         saved = checkpoint.load_to_resume(self._path(RESUME), processes.size, device)
+        recorded = TelemetrySettings.model_validate(saved["telemetry"])
+        if not recorded.covers(self.telemetry, epochs):
+            self.telemetry = self.telemetry.together_with(recorded)
+            return None
+        self.telemetry = recorded
         self._learner.load(saved["learner"])
         rate.load(saved.get("rate", {}))
         own = saved["processes"][processes.rank]
@@ -50,6 +72,8 @@ class RunFiles:
         own = self._processes.gather(state)
         content: dict[str, Any] = {"learner": self._learner.state(), "processes": own, "position": asdict(position)}
         if self._processes.is_main_process:
+            self._verify()
+            content |= {"telemetry": self.telemetry.model_dump(mode="json")}
             content |= {"rate": rate.state(), "threads": torch.get_num_threads(), "device": device.type}
             checkpoint.save(self._path(RESUME), content)
 
@@ -57,6 +81,7 @@ class RunFiles:
         """Writes the model's weights, and their average where there is one, as they are after so many epochs."""
         weights = self._learner.weights()
         if self._processes.is_main_process:
+            self._verify()
             content = {"model": weights, "run": self._run, "epoch": epoch}
             if average := self._learner.average:
                 content["average"] = average.model.state_dict()
@@ -65,4 +90,5 @@ class RunFiles:
     def forget(self) -> None:
         """Removes the checkpoint."""
         if self._processes.is_main_process:
+            self._verify()
             self._path(RESUME).unlink(missing_ok=True)

@@ -1,31 +1,28 @@
-"""Runs of one workload, one after the other in this process or several processes at once."""
+"""One training run, from taking its lease to storing its result, in whatever process it is called."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
-import signal
-import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Attempt, Engine, Listener, Measurement, Progress, failure, in_turn
+from cmbench.experiments.execute import Attempt, failure
+from cmbench.experiments.lease import Lease, LeaseLost, Leases
+from cmbench.experiments.listener import Listener, Progress
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.settings import TrainSettings
+from cmbench.experiments.record import Measurement, Recorder
+from cmbench.experiments.result import Result
+from cmbench.experiments.settings import TelemetrySettings, TrainSettings
 from cmbench.experiments.store import ResultStore
-from cmbench.training.interrupt import Interrupt
-from cmbench.training.observer import Gauge, Observer
+from cmbench.training.interrupt import Either, Interrupt
+from cmbench.training.observer import Gauges, Observer, no_gauges
 from cmbench.training.processes import ALONE, Processes
 from cmbench.training.tensorboard import TensorBoard
 from cmbench.training.trainer import train
@@ -38,6 +35,8 @@ class Runner:
 
     In another process `make` makes the workload anew: one of a user's file is not to be found there by its class.
 
+    With `force`, a stored result does not count; with `resume`, a checkpoint does.
+
     A run that is asked for after `interrupt` was requested raises `KeyboardInterrupt`. Where several processes train
     each run together, an exception ends this one: the others wait for it, and `torchrun` ends them.
     """
@@ -46,25 +45,33 @@ class Runner:
     make: Callable[[], Workload]
     device: torch.device
     store: ResultStore
+    leases: Leases
     force: bool = False
-    gauges: Mapping[str, Gauge] = field(default_factory=dict)
+    resume: bool = True
+    gauges: Gauges = no_gauges
     tensorboard: Path | None = None
     processes: Processes = ALONE
     interrupt: Interrupt = field(default_factory=Interrupt)
 
-    def __call__(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
-        self._stop_if_interrupted()
-        self.workload.load_once(self.device)
-        self._stop_if_interrupted()
-        try:
-            return self._train(spec, observer)
-        except UserError:
-            raise
-        except Exception:
-            if self.processes.size == 1:
-                raise
-            traceback.print_exc()
-            raise SystemExit(3) from None
+    def __call__(self, spec: RunSpec[TrainSettings], observer: Observer) -> Attempt[TrainSettings]:
+        """What becomes of the run; no result where another process is at it."""
+        self.stop_if_interrupted()
+        lease = self.leases.take(spec, str(self.device)) if self.processes.is_main_process else None
+        if not self.processes.broadcast(lease is not None):
+            return Attempt(spec, None)
+        with lease or nullcontext():
+            if found := self.found(spec):
+                attempt = Attempt(spec, found, "found")
+            else:
+                self.workload.load_once(self.device)
+                self.stop_if_interrupted()
+                try:
+                    attempt = self._train(spec, observer, lease)
+                except LeaseLost:
+                    return Attempt(spec, None)
+            if lease:
+                lease.finished = attempt.result is not None and attempt.result.finished
+        return attempt
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "workload": None}
@@ -73,220 +80,132 @@ class Runner:
         self.__dict__.update(state)
         self.workload = self.make()
 
-    def _stop_if_interrupted(self) -> None:
-        if any(self.processes.gather(self.interrupt.requested)):
+    def stop_if_interrupted(self) -> None:
+        """Raises `KeyboardInterrupt` where the plan shall stop; every process must call it."""
+        if any(self.processes.gather(self.interrupt.requested or self.leases.stopping)):
             raise KeyboardInterrupt
 
-    def _train(self, spec: RunSpec[TrainSettings], observer: Observer) -> Measurement:
+    def found(self, spec: RunSpec[TrainSettings]) -> Result | None:
+        """The final result that another process has stored in the meantime, for this suite and label or others."""
+        if self.force:
+            return None
+        found = self.store.find(spec)
+        if found and spec.is_finished_by(found):
+            return found
+        equal = self.store.find_equal(spec, anew=True)
+        return self._recorder.take_over(spec, equal) if equal else None
+
+    @property
+    def _recorder(self) -> Recorder:
+        return Recorder(self.store, str(self.device))
+
+    def _train(self, spec: RunSpec[TrainSettings], observer: Observer, lease: Lease | None) -> Attempt[TrainSettings]:
+        trace = ""
+        try:
+            measured = self._measured(self._with_earlier_telemetry(spec), observer, lease)
+        except (UserError, LeaseLost):
+            raise
+        except Exception as error:
+            if self.processes.size > 1:
+                traceback.print_exc()
+                raise SystemExit(3) from None
+            measured, trace = failure(error)
+        if lease:
+            lease.verify()
+        result = self._recorder.record(spec, measured)
+        stopped = self.interrupt.requested or bool(lease and lease.stop_requested)
+        interrupted = result.status == "interrupted" and any(self.processes.gather(stopped))
+        return Attempt(spec, result, "interrupted" if interrupted else "ran", trace)
+
+    def _measured(self, spec: RunSpec[TrainSettings], observer: Observer, lease: Lease | None) -> Measurement:
         board = TensorBoard(self.tensorboard, spec) if self.tensorboard and self.processes.is_main_process else None
         try:
             return train(
                 spec,
                 self.workload,
                 self.device,
-                lambda suffix: self.store.path(spec, suffix),
+                partial(self.store.path, spec),
                 processes=self.processes,
-                force=self.force,
-                observer=_Both(observer, board) if board else observer,
+                resume=self.resume,
+                observer=Several(observer, *([board] if board else ()), *([_Noted(lease)] if lease else ())),
                 gauges=self.gauges,
-                interrupt=self.interrupt,
+                interrupt=Either(self.interrupt, _Asked(lease)) if lease else self.interrupt,
+                verify=lease.verify if lease else lambda: None,
             )
         finally:
             if board:
                 board.close()
 
+    def _with_earlier_telemetry(self, spec: RunSpec[TrainSettings]) -> RunSpec[TrainSettings]:
+        """What is run again for more telemetry than its result has records what that has too: neither asks again."""
+        earlier = None if self.force else self.store.find(spec)
+        if earlier is None or not earlier.finished or spec.telemetry is None:
+            return spec
+        recorded = TelemetrySettings.of_environment(earlier.environment)
+        return spec.model_copy(update={"telemetry": spec.telemetry.together_with(recorded)})
 
-class _Both(Observer):
+
+class Several(Observer):
+    """Observers that all hear the same; each may stop the run."""
+
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+
+    def started(self, step: int, total_steps: int) -> None:
+        for observer in self._observers:
+            observer.started(step, total_steps)
 
     def progress(self, now: Progress) -> None:
         for observer in self._observers:
             observer.progress(now)
 
-    def epoch_done(self, step: int, values: Mapping[str, float | None]) -> None:
+    def epoch_done(self, step: int, epoch: int, values: Mapping[str, float | None]) -> bool:
+        answers = [observer.epoch_done(step, epoch, values) for observer in self._observers]
+        return any(answers)
+
+    def remark(self, text: str) -> None:
         for observer in self._observers:
-            observer.epoch_done(step, values)
+            observer.remark(text)
 
 
-def one_by_one(runner: Runner, listener: Listener) -> Engine[TrainSettings]:
-    """The runs one after the other in this process; `listener` hears how each goes on."""
-    return in_turn(lambda members: [runner(spec, _Heard(spec, listener)) for spec in members])
+class Heard(Observer):
+    """What a listener in this process hears of a run."""
 
-
-class _Heard(Observer):
     def __init__(self, spec: RunSpec, listener: Listener) -> None:
         self._spec, self._listener = spec, listener
+
+    def started(self, step: int, total_steps: int) -> None:
+        self._listener.started(self._spec)
 
     def progress(self, now: Progress) -> None:
         self._listener.progress(self._spec, now)
 
+    def epoch_done(self, step: int, epoch: int, values: Mapping[str, float | None]) -> bool:
+        return self._listener.epoch_done(self._spec, epoch, values)
 
-def at_once(runner: Runner, jobs: int, threads: int) -> Engine[TrainSettings]:
-    """The runs in `jobs` processes of `threads` threads each.
-
-    When the runner's `interrupt` is requested, every run saves a checkpoint; what has ended by then is kept. A process
-    that dies makes its run fail, and those that ran beside it, which go on from their checkpoints when they are run
-    again. Raises `UserError` when processes die before they have begun anything.
-    """
-
-    def engine(
-        groups: Sequence[Sequence[RunSpec[TrainSettings]]], listener: Listener
-    ) -> Iterator[Attempt[TrainSettings]]:
-        waiting = dict(enumerate(spec for members in groups for spec in members))
-        interrupted = False
-        while waiting and not runner.interrupt.requested:
-            pool = _Pool(runner, min(jobs, len(waiting)), threads, waiting, listener)
-            try:
-                for attempt in pool.attempts(runner.interrupt):
-                    interrupted |= attempt.measurements[0].status == "interrupted"
-                    yield attempt
-            finally:
-                pool.close()
-            if waiting and not pool.begun and not runner.interrupt.requested:
-                raise UserError(f"--jobs {jobs}: the processes end before they begin a run (out of memory?)")
-        if waiting or interrupted:
-            raise KeyboardInterrupt
-
-    return engine
+    def remark(self, text: str) -> None:
+        self._listener.remark(self._spec, text)
 
 
-class _Pool:
-    """Worker processes until one of them dies; what they finish is taken from `waiting`."""
+class _Noted(Observer):
+    """Writes into the lease how far the run is."""
 
-    def __init__(
-        self,
-        runner: Runner,
-        jobs: int,
-        threads: int,
-        waiting: dict[int, RunSpec[TrainSettings]],
-        listener: Listener,
-    ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.begun: set[int] = set()
-        self._waiting, self._listener = waiting, listener
-        self._messages, self._stop = context.Queue(), context.Event()
-        arguments = (replace(runner, interrupt=Interrupt()), threads, self._messages, self._stop)
-        self._executor = ProcessPoolExecutor(jobs, context, _begin, arguments)
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
 
-    def attempts(self, interrupt: Interrupt) -> Iterator[Attempt[TrainSettings]]:
-        """What becomes of the runs, as they end."""
-        with _children_deaf_to_ctrl_c():
-            running: dict[Future[Measurement | None], int] = {
-                self._executor.submit(_work, number, spec): number for number, spec in self._waiting.items()
-            }
-        while running:
-            done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-            self._hear()
-            if interrupt.requested:
-                self._stop.set()
-            for future in done:
-                number = running.pop(future)
-                spec, error = self._waiting[number], future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    if number not in self.begun:
-                        continue  # it waits for another pool
-                    error = RuntimeError("a process of this plan died (killed, or out of memory?)")
-                if isinstance(error, UserError):
-                    raise error
-                measured = None if error else future.result()
-                if error or measured:
-                    del self._waiting[number]
-                if error:
-                    yield Attempt([spec], failure([spec], error, self._listener))
-                elif measured:
-                    yield Attempt([spec], [measured])
+    def started(self, step: int, total_steps: int) -> None:
+        self._lease.began(step, total_steps)
 
-    def _hear(self) -> None:
-        while True:
-            try:
-                number, now = self._messages.get_nowait()
-            except queue.Empty:
-                return
-            spec = self._waiting.get(number)
-            if spec is None:  # it has ended in the meantime
-                continue
-            if number not in self.begun:
-                self.begun.add(number)
-                self._listener.started(spec)
-            if now is not None:
-                self._listener.progress(spec, now)
-
-    def close(self) -> None:
-        """Lets the workers save what they are at, and waits for them."""
-        self._stop.set()
-        self._executor.shutdown(cancel_futures=True)
+    def progress(self, now: Progress) -> None:
+        self._lease.note(now.step)
 
 
-@contextmanager
-def _children_deaf_to_ctrl_c() -> Iterator[None]:
-    """A terminal sends Ctrl-C to every process: the parent decides what it means. A child inherits what is blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+class _Asked(Interrupt):
+    """Requested where somebody asks for the run to stop."""
 
-
-# In a worker
-
-
-class _Stop(Interrupt):
-    """Requested by the parent, by its death, or by SIGTERM."""
-
-    def __init__(self, event: Any) -> None:
-        self._event, self._signalled = event, False
-        signal.signal(signal.SIGTERM, self._handle)
-
-    def _handle(self, *_: Any) -> None:
-        self._signalled = True
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
 
     @property
     def requested(self) -> bool:
-        parent = multiprocessing.parent_process()
-        return self._signalled or self._event.is_set() or parent is None or not parent.is_alive()
-
-
-class _Messenger(Observer):
-    def __init__(self, messages: Any, number: int) -> None:
-        self._messages, self._number = messages, number
-
-    def progress(self, now: Progress | None) -> None:
-        self._messages.put((self._number, now))
-
-
-_runner: Runner
-_messages: Any
-
-
-def _begin(runner: Runner, threads: int, messages: Any, stop: Any) -> None:
-    global _runner, _messages
-    sys.stdout = sys.stderr  # what a user's code prints must not end up among tables and JSON
-    torch.set_num_threads(threads)
-    messages.cancel_join_thread()  # what nobody hears any more must not keep this process alive
-    _runner, _messages = replace(runner, interrupt=_Stop(stop)), messages
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    """Ends this process after its parent, when the run that it is at has saved its checkpoint."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-    with _at_work:
-        os._exit(130)
-
-
-_at_work = threading.Lock()
-
-
-def _work(number: int, spec: RunSpec[TrainSettings]) -> Measurement | None:
-    """What comes of the run; None when it was not begun any more."""
-    with _at_work:
-        if _runner.interrupt.requested:
-            return None
-        messenger = _Messenger(_messages, number)
-        messenger.progress(None)
-        try:
-            return _runner(spec, messenger)
-        except KeyboardInterrupt:
-            return None
+        return self._lease.stop_requested

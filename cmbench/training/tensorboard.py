@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Progress
+from cmbench.experiments.listener import Progress
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.store import ResultStore
 from cmbench.training.observer import Observer
@@ -30,11 +30,12 @@ class TensorBoard(Observer):
     def progress(self, now: Progress) -> None:
         self._writer.add_scalar("train/loss", now.loss, now.step)
 
-    def epoch_done(self, step: int, values: Mapping[str, float | None]) -> None:
+    def epoch_done(self, step: int, epoch: int, values: Mapping[str, float | None]) -> bool:
         for name, value in values.items():
             if value is not None:
                 self._writer.add_scalar(f"epoch/{name}", value, step)
         self._writer.flush()
+        return False
 
     def close(self) -> None:
         """No more will be written."""

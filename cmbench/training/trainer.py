@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from cmbench.experiments.execute import Measurement, Progress
 from cmbench.experiments.files import BEST, WEIGHTS
+from cmbench.experiments.listener import Progress
 from cmbench.experiments.plan import RunSpec
+from cmbench.experiments.record import Measurement
 from cmbench.experiments.seeding import TASKS, generator
-from cmbench.experiments.settings import CheckpointSettings, TelemetrySettings, TrainSettings
+from cmbench.experiments.settings import CheckpointSettings, TrainSettings
 from cmbench.training.epoch_end import EpochEnd
 from cmbench.training.interrupt import Interrupt
 from cmbench.training.learner import Learner
-from cmbench.training.observer import Gauge, Observer
+from cmbench.training.observer import Gauges, Observer, no_gauges
 from cmbench.training.outcome import measurement
 from cmbench.training.position import Clock, Ending, Length, Position
 from cmbench.training.processes import ALONE, Processes
@@ -56,16 +56,18 @@ def train(
     files: Callable[[str], Path],
     *,
     processes: Processes = ALONE,
-    force: bool = False,
+    resume: bool = True,
     observer: Observer = Observer(),
-    gauges: Mapping[str, Gauge] = MappingProxyType({}),
+    gauges: Gauges = no_gauges,
     interrupt: Interrupt = Interrupt(),
+    verify: Callable[[], object] = lambda: None,
 ) -> Measurement:
-    """Runs `spec` to its end, or on from the checkpoint of a run that was stopped (unless `force`).
+    """Runs `spec` to its end; with `resume`, on from the checkpoint of a run that was stopped.
 
     When `interrupt` is requested it ends at the next reading of the losses, with a checkpoint. `workload` has been
     loaded onto `device`. `files` gives the path of this run's file with a suffix; the weights that the run ends with
-    are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`.
+    are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`. `verify` is called before any of them is
+    written; what it raises ends the run.
     """
     _warm_up()
     if device.type == "cuda":
@@ -73,10 +75,11 @@ def train(
     learner = Learner(spec, workload, device, processes)
     for task in workload.tasks:
         learner.check_batches(task)
-    run_files = RunFiles(spec.id, files, learner, processes)
-    if force:
+    run_files = RunFiles(spec, files, learner, processes, verify)
+    if not resume:
         run_files.forget()
     run = _Run(spec, workload, learner, run_files, processes, observer, gauges, interrupt)
+    observer.started(run.position.step, run.length.steps)
     ending, position = run.to_its_end(), run.position
     if ending.status != "interrupted":
         position.wall_seconds = run.clock.seconds
@@ -84,9 +87,8 @@ def train(
             with learner.stepper.evaluating():
                 run_files.keep_weights(WEIGHTS, position.epoch)
         run_files.forget()
-    return measurement(
-        spec, workload, learner, position, ending, run.length.whole and position.step == run.length.steps
-    )
+    whole = run.length.whole and position.step == run.length.steps
+    return measurement(workload, learner, position, ending, run.telemetry, whole)
 
 
 class _Run:
@@ -100,20 +102,25 @@ class _Run:
         files: RunFiles,
         processes: Processes,
         observer: Observer,
-        gauges: Mapping[str, Gauge],
+        gauges: Gauges,
         interrupt: Interrupt,
     ) -> None:
         self.spec, self.settings, self.metric = spec, spec.settings, workload.metric
         self.tasks = workload.tasks_of_run(generator(spec.seed, TASKS))
-        self.telemetry, self.kept = spec.telemetry or TelemetrySettings(), spec.checkpoint or CheckpointSettings()
+        self.kept = spec.checkpoint or CheckpointSettings()
         self.learner, self.files, self.processes = learner, files, processes
         self.observer, self.interrupt = observer, interrupt
         self.length = Length.of(spec.settings, self.tasks)
         self.carries: list[Any] | None
         self.rate = rate_of(self.settings.schedule, learner, self.length)
-        self.position, self.carries = files.resume(self.rate) or (Position(), None)
+        resumed = files.resume(self.rate, self.length.epochs)
+        if resumed is None and files.is_there:
+            observer.remark("its checkpoint lacks what the telemetry asks for: from the beginning")
+        self.position, self.carries = resumed or (Position(), None)
+        self.telemetry = files.telemetry
         learner.stepper.evaluations = self.position.gradient_evaluations
-        self.epoch_end = EpochEnd(learner, self.tasks, self.telemetry, gauges, self.position)
+        measured = gauges(self.telemetry, self.settings.batch_size)
+        self.epoch_end = EpochEnd(learner, self.tasks, self.telemetry, measured, self.position)
         self.readout = Readout(processes, learner.device, self.kept.every_minutes)
         self.clock = Clock(self.position.wall_seconds)
 
@@ -122,10 +129,10 @@ class _Run:
         for epoch in range(self.position.epoch, self.length.epochs):
             if ending := self._make_steps(epoch):
                 return ending
-            self._end_epoch(epoch)
+            enough = self._end_epoch(epoch)
             if self.position.step == self.length.steps:
                 break
-            if self.readout.read(self.interrupt.requested).interrupted:
+            if self.readout.read(enough or self.interrupt.requested).interrupted:
                 self._save()
                 return self._interrupted()
         return Ending("completed")
@@ -169,13 +176,12 @@ class _Run:
             self._save()
         return self._interrupted() if reading.interrupted else None
 
-    def _end_epoch(self, epoch: int) -> None:
-        """Measures, adds to the curves, and keeps the best weights."""
+    def _end_epoch(self, epoch: int) -> bool:
+        """Measures, adds to the curves, and keeps the best weights; whether an observer has seen enough."""
         before, position = time.perf_counter(), self.position
         with self.learner.stepper.evaluating():
             evaluation, values = self.epoch_end.measure(epoch + 1, epoch // self.settings.epochs, position.rows)
             for key in dict.fromkeys([*position.curves, *values]):
-                # What a run resumed with other telemetry did not record has no value.
                 position.curves.setdefault(key, [None] * epoch).append(values.get(key))
             position.epoch, position.step_in_epoch, position.rows, self.carries = epoch + 1, 0, [], None
             if position.best is None or self.metric.better(evaluation.metric, position.best):
@@ -183,7 +189,7 @@ class _Run:
                 if self.kept.keep_best and len(self.tasks) == 1:
                     self.files.keep_weights(BEST, position.epoch)
         position.evaluation_seconds += time.perf_counter() - before
-        self.observer.epoch_done(position.step, values)
+        return self.observer.epoch_done(position.step, position.epoch, values)
 
     def _save(self) -> None:
         self.position.wall_seconds = self.clock.seconds

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmbench.experiments.store import write_atomically
+from cmbench.experiments.atomic import write_atomically
 from cmbench.workloads.data_locations import UNVERIFIED
 
 if TYPE_CHECKING:

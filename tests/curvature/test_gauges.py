@@ -19,9 +19,8 @@ def test_the_top_eigenvalue_of_an_epoch_is_that_of_power_iteration_at_its_weight
     (spec,) = plan_training(suite, "data", [0])
     digits, store = get_workload("digits"), ResultStore(tmp_path)
     digits.load(torch.device("cpu"))
-    gauges = sharpness_gauges(spec.telemetry, suite.settings.batch_size)
     run = lambda specs: [  # noqa: E731
-        train(spec, digits, torch.device("cpu"), lambda suffix: store.path(spec, suffix), gauges=gauges)
+        train(spec, digits, torch.device("cpu"), lambda suffix: store.path(spec, suffix), gauges=sharpness_gauges)
     ]
     (result,) = execute([spec], store, in_turn(run)).results
     assert {"top_eigenvalue", "m_sharpness"} < set(result.curves)

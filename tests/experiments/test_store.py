@@ -10,9 +10,13 @@ import time
 import pytest
 
 from cmbench.errors import UserError
-from cmbench.experiments.execute import Listener, Measurement, execute, in_turn
+from cmbench.experiments.atomic import write_atomically
+from cmbench.experiments.execute import execute, in_turn
+from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import plan_training
-from cmbench.experiments.store import ResultStore, folder_name, write_atomically
+from cmbench.experiments.process import this_machine
+from cmbench.experiments.record import Measurement
+from cmbench.experiments.store import ResultStore, folder_name
 from cmbench.experiments.suite import load_suite
 
 
@@ -160,12 +164,6 @@ def test_nothing_is_taken_over_that_is_not_final_or_not_wanted(tmp_path, specs):
     assert execute(fifth, ResultStore(tmp_path), in_turn(completed)).skipped == 0
 
 
-def test_an_interrupted_run_ends_the_plan_and_is_recorded(tmp_path, specs):
-    with pytest.raises(KeyboardInterrupt):
-        execute(specs, ResultStore(tmp_path), in_turn(lambda members: [Measurement("interrupted", error="at step 3")]))
-    assert [result.status for _, result in ResultStore(tmp_path).results()] == ["interrupted"]
-
-
 def test_neighbours_with_one_batch_key_are_run_together(tmp_path, specs):
     sizes = []
 
@@ -194,7 +192,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_process_killed_while_writing_leaves_no_half_file_after_the_next_write(tmp_path):
     path = tmp_path / "file.json"
     code = (
-        "import sys, time; from pathlib import Path; from cmbench.experiments.store import write_atomically\n"
+        "import sys, time; from pathlib import Path; from cmbench.experiments.atomic import write_atomically\n"
         "def write(f): f.write(b'half'); f.flush(); print('writing', flush=True); time.sleep(60)\n"
         f"write_atomically(Path({str(path)!r}), write)"
     )
@@ -212,7 +210,7 @@ def test_a_process_killed_while_writing_leaves_no_half_file_after_the_next_write
 def test_the_file_of_a_living_process_is_left_alone(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        neighbour = tmp_path / f".file.json.{other.pid}.tmp"
+        neighbour = tmp_path / f".file.json.{this_machine()}.{other.pid}.tmp"
         neighbour.write_text("being written")
         write_atomically(tmp_path / "file.json", lambda file: file.write(b"whole"))
         assert neighbour.exists()

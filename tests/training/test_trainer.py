@@ -186,7 +186,7 @@ def test_a_broken_checkpoint_is_named_and_force_ignores_it(workloads, files):
     files(".resume.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match=r"run\.resume\.pt: not a checkpoint"):
         train(spec, workloads["digits"], CPU, files)
-    assert train(spec, workloads["digits"], CPU, files, force=True).status == "completed"
+    assert train(spec, workloads["digits"], CPU, files, resume=False).status == "completed"
 
 
 def test_progress_reports_where_the_run_is(workloads, files):
@@ -196,7 +196,7 @@ def test_progress_reports_where_the_run_is(workloads, files):
         def progress(self, now):
             heard.append(now)
 
-        def epoch_done(self, step, values):
+        def epoch_done(self, step, epoch, values):
             ends.append((step, values))
 
     spec = spec_for("digits", "adam", "epochs=2")
@@ -211,20 +211,36 @@ def test_progress_reports_where_the_run_is(workloads, files):
     assert {"loss", "epoch", "epochs"} < {field.name for field in dataclasses.fields(heard[0])}
 
 
-@pytest.mark.parametrize(("before", "after"), [((), (EVERYTHING,)), ((EVERYTHING,), ())])
-def test_telemetry_may_change_while_a_run_is_stopped(before, after, workloads, files):
+@pytest.mark.parametrize(("before", "after", "restarts"), [((), (EVERYTHING,), True), ((EVERYTHING,), (), False)])
+def test_telemetry_may_change_while_a_run_is_stopped_and_its_curves_have_no_holes(
+    before, after, restarts, workloads, files
+):
     class Stops(Interrupt):
         requested = True
 
+    class Heard(Observer):
+        steps, remarks = (), ()
+
+        def started(self, step, total_steps):
+            self.steps = (*self.steps, step)
+
+        def remark(self, text):
+            self.remarks = (*self.remarks, text)
+
     sets = ("epochs=3", "schedule=constant", "checkpoint.every_steps=30")
-    digits = workloads["digits"]
+    digits, heard = workloads["digits"], Heard()
     for _ in range(2):  # the first time within the first epoch, then after a reading of it
-        stopped = train(spec_for("digits", "adam_cm", *sets, *before), digits, CPU, files, interrupt=Stops())
+        spec = spec_for("digits", "adam_cm", *sets, *before)
+        stopped = train(spec, digits, CPU, files, observer=heard, interrupt=Stops())
         assert stopped.status == "interrupted"
-    measured = train(spec_for("digits", "adam_cm", *sets, *after), digits, CPU, files)
+    measured = train(spec_for("digits", "adam_cm", *sets, *after), digits, CPU, files, observer=heard)
     assert measured.status == "completed"
-    assert {len(curve) for curve in measured.curves.values()} == {3}
-    assert measured.environment == {"threads": torch.get_num_threads(), "processes": 1, "implementation": "fused"}
+    assert (heard.steps[2] == 0) == restarts
+    assert heard.steps[1] > 0
+    assert heard.remarks == ("its checkpoint lacks what the telemetry asks for: from the beginning",) * restarts
+    assert measured.environment["telemetry"] == {"gradient_norm": True, "buffer": True}
+    recorded = ["gradient_norm", "buffer_variance", "buffer_accepted"]
+    assert all(len(measured.curves[name]) == 3 and None not in measured.curves[name] for name in recorded)
 
 
 @pytest.mark.parametrize(("opt", "auto"), [("adam_cm", "fused"), ("adam_sam", "fused"), ("rmsprop", None)])
@@ -242,7 +258,7 @@ def test_a_resumed_run_keeps_its_implementation(opt, auto, workloads, files):
     resumed = train(spec("auto"), digits, CPU, files)
     assert resumed.environment["implementation"] == "plain"
     assert resumed.curves == whole.curves
-    by_itself = train(spec("auto"), digits, CPU, files, force=True)
+    by_itself = train(spec("auto"), digits, CPU, files, resume=False)
     assert by_itself.environment.get("implementation") == auto
 
 
@@ -258,7 +274,7 @@ def test_a_run_is_interrupted_after_an_evaluation_too(workloads, files):
 
     spec, digits = spec_for("digits", "adam", "epochs=3", "schedule=constant"), workloads["digits"]
     whole = train(spec, digits, CPU, lambda suffix: files(f"-whole{suffix}"))
-    stopped = train(spec, digits, CPU, files, gauges={"gauge": Gauge(1, interrupts)}, interrupt=interrupt)
+    stopped = train(spec, digits, CPU, files, gauges=lambda *_: {"gauge": Gauge(1, interrupts)}, interrupt=interrupt)
     assert (stopped.status, stopped.cost.steps) == ("interrupted", 23)
     resumed = train(spec, digits, CPU, files)
     assert {key: resumed.curves[key] for key in whole.curves} == whole.curves
@@ -359,7 +375,7 @@ def test_telemetry_records_and_changes_nothing(workloads, files):
     assert watched.id == spec.id
     plain = train(spec, digits, CPU, files)
     gauge = Gauge(2, lambda model, task: torch.rand(()).item() + model(task.valid_inputs[:1]).numel())
-    told = train(watched, digits, CPU, files, gauges={"outputs": gauge})
+    told = train(watched, digits, CPU, files, gauges=lambda *_: {"outputs": gauge})
     extra = {"gradient_norm", "buffer_variance", "buffer_cosine_similarity", "buffer_accepted", "outputs"}
     assert set(told.curves) - set(plain.curves) == extra
     assert {key: told.curves[key] for key in plain.curves} == plain.curves

@@ -9,9 +9,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 from cmbench.errors import MissingResults
+from cmbench.experiments.atomic import write_atomically
 from cmbench.experiments.kinds import LANDSCAPES, Kind
 from cmbench.experiments.result import Result, Status
-from cmbench.experiments.store import ResultStore, read_document, write_atomically
+from cmbench.experiments.store import ResultStore, read_document
 from cmbench.experiments.suite import is_file_name, named
 from cmbench.experiments.text import canonical
 from cmbench.report.columns.metrics import JUDGED_BY, judging_column

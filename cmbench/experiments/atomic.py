@@ -1,0 +1,46 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from cmbench.experiments.process import is_running, this_machine
+
+_ABANDONED_SECONDS = 86400.0
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
+
+    Leftovers of a process killed while writing the same path are removed: at once where it ran on this machine, after
+    a day where nobody can tell whether it still does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        if is_abandoned(leftover):
+            leftover.unlink(missing_ok=True)
+    temporary = path.parent / f".{path.name}.{this_machine()}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def is_abandoned(temporary: Path) -> bool:
+    """Whether nobody is about to rename this temporary file of `write_atomically` any more."""
+    *_, machine, pid, _ = temporary.name.split(".")
+    with contextlib.suppress(ValueError, OSError):
+        if machine == this_machine():
+            return not is_running(int(pid))
+        return time.time() - temporary.stat().st_mtime > _ABANDONED_SECONDS
+    return False
