@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Json, Opt, Out, Quiet, Set
+
+if TYPE_CHECKING:
+    from cmbench.sweep.findings import Findings
 
 Suite = Annotated[str, typer.Option("--suite", metavar="NAME|FILE", help="The suite whose settings are searched.")]
 Trials = Annotated[
@@ -89,6 +94,8 @@ def sweep(
 
     if trials and hours is not None:
         raise UserError("--trials and --hours: accepted: one of them")
+    if "RANK" in os.environ:
+        raise UserError("cmbench sweep: not under torchrun; started several times, it shares the trials")
     plan = load_sweep(suite, opts=opt or (), sets=set_ or (), seeds=seeds)
 
     from cmbench.sweep.storage import check_installed
@@ -109,7 +116,11 @@ def sweep(
     with Narrator(quiet=quiet) as narrator:
         machine = Machine(device, threads=threads, data_dir=data_dir)
         found = run_sweep(plan, opened, rules, budget, out=out, machine=machine, listener=narrator, say=narrator.say)
+    _finish(found, json, save, plot, narrator.say)
 
+
+def _finish(found: Findings, json: bool, save: Path | None, plot: Path | None, say: Callable[[str], None]) -> None:
+    """Prints what was found, and writes what is to be written; raises `typer.Exit(3)` where a trial was lost."""
     import json as json_module
 
     import cmbench.report as report
@@ -124,8 +135,8 @@ def sweep(
         from cmbench.sweep.figure import draw_best_of
 
         report.save(draw_best_of(found), plot)
-        narrator.say(f"{plot}: written")
+        say(f"{plot}: written")
     for file in save_suites(found, save) if save else ():
-        narrator.say(f"{file}: written")
+        say(f"{file}: written")
     if found.lost:
         raise typer.Exit(3)

@@ -95,7 +95,7 @@ def _notes(found: Findings) -> tuple[str, ...]:
     }[found.rules.sampler]
     notes = [f"sampler {found.rules.sampler}: {how}" + (f" (seed {found.rules.seed})" if not found.rules.whole else "")]
     if found.rules.prune:
-        notes.append("pruned: by successive halving, after too few of the best in the epochs of its first seed")
+        notes.append("pruned: behind the best third of trials at the same epoch of the first seed (successive halving)")
     if len(_seeds(found)) > 1:
         notes.append(f"± is the standard deviation over {len(_seeds(found))} seeds")
     if not found.equal:
@@ -104,8 +104,12 @@ def _notes(found: Findings) -> tuple[str, ...]:
             f"NOT the same budget: {least.arm.label} got {plural(least.over, 'trial')}, {most.arm.label} {most.over}; "
             f"the best of more is better by chance alone (--trials {max(least.over, 1)} gives all as many)"
         )
+    if few := [each.arm.label for each in found.arms if each.importances is None]:
+        notes.append(
+            f"no importances for {', '.join(few)}: fewer than {ENOUGH} trials completed, or all are equally good"
+        )
     if found.lost:
-        notes.append("a trial of which a seed diverged or failed counts as the worst")
+        notes.append("a trial of which a seed diverged or failed counts as the worst of all")
     for each in found.arms:
         for edge in each.edges:
             value = each.best.setting[edge.name] if each.best else None
@@ -142,8 +146,6 @@ def _best_of(found: Findings) -> list[Table]:
 def _importances(found: Findings) -> list[Table]:
     title = f"{found.sweep.suite.name}: importance of each hyperparameter"
     names = list(dict.fromkeys(name for each in found.arms for name in each.importances or ()))
-    few = [each.arm.label for each in found.arms if each.importances is None]
-    why = f"not for {', '.join(few)}: fewer than {ENOUGH} trials completed, or all are equally good"
     notes = ["the share of the metric's variance between trials that it explains, by fANOVA (Hutter et al. 2014)"]
     if not names:
         return []
@@ -153,7 +155,7 @@ def _importances(found: Findings) -> list[Table]:
         for each in found.arms
         if each.importances
     ]
-    return [_table(found, title, columns, rows, footnotes=tuple([*notes, why] if few else notes))]
+    return [_table(found, title, columns, rows, footnotes=tuple(notes))]
 
 
 def _plain(share: float) -> Cell:

@@ -7,7 +7,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.experiments.sweep.space import Arm, Setting
@@ -140,7 +139,7 @@ class Trials:
         for trial in study.get_trials(deepcopy=False, states=(states.WAITING,)):
             self.storage.rdb.record_heartbeat(trial._trial_id)
             if self.storage.rdb.set_trial_state_values(trial._trial_id, states.RUNNING):
-                return Taken(self, study, trial._trial_id)
+                return Taken(self, study, trial._trial_id, trial.number, self.record(trial).setting)
         return None
 
     def all(self) -> list[Trial]:
@@ -170,16 +169,8 @@ class Taken:
     trials: Trials
     study: Study
     trial_id: int
-
-    @cached_property
-    def number(self) -> int:
-        """Its number in the study."""
-        return self.trials.storage.rdb.get_trial(self.trial_id).number
-
-    @cached_property
-    def setting(self) -> Setting:
-        """What is tried."""
-        return self.trials.record(self.trials.storage.rdb.get_trial(self.trial_id)).setting
+    number: int
+    setting: Setting
 
     def report(self, epoch: int, value: float) -> bool:
         """Says how far it has come in `epoch` epochs; whether it is to be pruned."""

@@ -150,7 +150,7 @@ def _range(written: Mapping[str, Any], scale: str, refusal: Callable[[str], User
         raise refusal("a logarithmic range of numbers > 0")
     if step is not None and log:
         raise refusal("step or log, not both")
-    if step is not None and not (_is_number(step) and 0 < step <= high - low and _divides(step, high - low)):
+    if step is not None and not (_is_number(step) and step > 0 and _divides(step, high - low)):
         raise refusal("step: a number > 0 that divides high − low")
     if scale == "int":
         if step is not None and not isinstance(step, int):
