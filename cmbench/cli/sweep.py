@@ -69,7 +69,7 @@ def sweep(
     opt: Opt = None,
     trials: Trials = None,
     hours: Hours = None,
-    sampler: Sampler = "tpe",
+    sampler: Sampler = "gp",
     sampler_seed: SamplerSeed = 0,
     prune: Prune = False,
     seeds: Seeds = 2,
@@ -90,12 +90,15 @@ def sweep(
     The same command goes on where it ended; started several times, also on several machines, it shares the work.
     """
     from cmbench.errors import UserError
+    from cmbench.experiments.suite import named
     from cmbench.experiments.sweep.space import load_sweep
 
     if trials and hours is not None:
         raise UserError("--trials and --hours: accepted: one of them")
     if "RANK" in os.environ:
         raise UserError("cmbench sweep: not under torchrun; started several times, it shares the trials")
+    if len(several := named(suite, "train")) > 1:
+        raise UserError(f"--suite {suite}: accepted: one of them, {', '.join(several)}")
     plan = load_sweep(suite, opts=opt or (), sets=set_ or (), seeds=seeds)
 
     from cmbench.sweep.storage import check_installed

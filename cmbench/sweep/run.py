@@ -15,6 +15,7 @@ from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.sweep.axes import Choice
 from cmbench.experiments.sweep.space import Sweep
+from cmbench.report.captions import plural
 from cmbench.report.columns.metrics import judged_by
 from cmbench.sweep.findings import Findings, findings
 from cmbench.sweep.samplers import SamplerName
@@ -127,6 +128,7 @@ class _Worker:
         return [Trials(self.storage, arm, direction, rules, identity) for arm in self.sweep.arms]
 
     def work(self) -> Findings:
+        self.say(self.plan())
         self.check()
         with self.storage.lock():
             for each in self.studies:
@@ -146,6 +148,20 @@ class _Worker:
                 told = True
                 time.sleep(_PAUSE)
         return findings(self.sweep, self.rules, self.metric, self.studies)
+
+    def plan(self) -> str:
+        """What there is to do: `digits_sweep: 6 trials each for 5 optimizers in turn, × 2 seeds`."""
+        suite, arms = self.sweep.suite, self.sweep.arms
+        seeds = plural(suite.settings.seeds, "seed")
+        if not self.budget.whole:
+            each = (
+                f"{self.budget.hours:g} hours" if self.budget.hours is not None else f"{self.budget.trials} trials each"
+            )
+            return f"{suite.name}: {each} for {plural(len(arms), 'optimizer')} in turn, × {seeds}"
+        sizes = {arm.label: arm.space.size or 0 for arm in arms}
+        counts = ", ".join(f"{label} {plural(size, 'trial')}" for label, size in sizes.items())
+        text = f"{suite.name}: {counts}, × {seeds}"
+        return text if len(set(sizes.values())) == 1 else f"{text}; NOT the same budget (--trials N gives one)"
 
     def check(self) -> None:
         """Raises `UserError` for what is wrong beyond what the suite's file can show."""

@@ -48,7 +48,7 @@ class Trial:
 class Rules:
     """How settings are chosen and trials cut short; studies of other rules are other studies."""
 
-    sampler: SamplerName = "tpe"
+    sampler: SamplerName = "gp"
     seed: int = 0
     prune: bool = False
     epochs: int = 1

@@ -112,8 +112,11 @@ def test_a_grid_as_printed_says_that_the_budgets_differ_and_trials_make_them_equ
     done = cmbench(*DIGITS, *space)
     text = " ".join(done.stdout.split())
     assert "NOT the same budget: adam got 2 trials, adam_cm 4;" in text
+    plan = "digits_sweep: adam 2 trials, adam_cm 4 trials, × 2 seeds; NOT the same budget (--trials N gives one)"
+    assert done.stderr.startswith(plan)
     same = cmbench(*DIGITS, *space, "--trials", "2")
     assert "NOT the same budget" not in same.stdout
+    assert same.stderr.startswith("digits_sweep: 2 trials each for 2 optimizers in turn, × 2 seeds")
     assert "seed 1000: val" not in same.stderr  # they are among those of the whole grid
 
 
@@ -184,6 +187,12 @@ def test_hours_end_it(cmbench):
     assert max(counts) - min(counts) <= 1
 
 
+def test_table_8_as_printed_says_how_unequal_it_is_before_it_needs_any_data(cmbench, tmp_path):
+    done = cmbench("sweep", "--suite", "cifar10", "--sampler", "grid", "--data-dir", str(tmp_path), code=2)
+    assert done.stderr.startswith("cifar10_sweep: adam 36 trials, adam_cg 144 trials, adam_sam 108 trials, ")
+    assert "adam_sam_cm 432 trials, × 2 seeds; NOT the same budget" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -197,6 +206,7 @@ def test_hours_end_it(cmbench):
         (["--suite", "digits", "--storage", "mysql://h/d"], "accepted: sqlite:///FILE"),
         (["--suite", "digits", "--plot", "best.txt"], "--plot best.txt"),
         (["--suite", "digits_online", "--prune", "--set", "grid={lr: [1, 2]}"], "--prune: not on a stream of tasks"),
+        (["--suite", "table4"], "accepted: one of them, five_datasets_online, tinyimagenet_online"),
         (["--suite", "levy"], "this command runs 'train' suites"),
     ],
 )

@@ -25,6 +25,10 @@ NOT_RUN = {
         "three processes, as the line above it"
     ),
     "torchrun --nproc-per-node 8 -m cmbench train --suite imagenet --opt adam_cm": "needs ImageNet and eight GPUs",
+    "cmbench sweep --suite cifar10 --sampler grid": "needs CIFAR-10, and weeks",
+    "cmbench sweep --suite imagenet --opt adam_cm --trials 50 --storage postgresql://cmbench@database.example/sweeps": (
+        "needs ImageNet and a database"
+    ),
     "python benchmarks/optimizer_step.py": "takes minutes",
     "python benchmarks/trainer_overhead.py": "takes minutes",
     "python benchmarks/landscapes.py": "takes minutes",
@@ -56,6 +60,8 @@ REDUCED = {
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set telemetry.sharpness_every=1"
     ),
     "cmbench train --suite mine.yaml": "--set epochs=2",
+    'cmbench sweep --suite digits --opt adam --opt adam_cm --trials 6 --set "space={lr: {log: [1e-4, 3e-2]}, '
+    'betas: [[0.9, 0.99], [0.9, 0.999]]}" --save best.yaml --plot best.png': _SHORT,
     "cmbench escape-ratio --dim 10": _FEW,
     "cmbench escape-ratio --dim 10 --plot figure6.png": _FEW,
     "cmbench escape-ratio --dim 1 --capacity 5,10,20 --sharpness 10,50,100": _FEW,
@@ -90,7 +96,7 @@ LONG = {
     *(f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers", "own", "extend")),
     *(
         f"docs/commands/{name}.md"
-        for name in ("train", "new", "doctor", "toy", "escape-ratio", "convergence", "report", "compare")
+        for name in ("train", "sweep", "new", "doctor", "toy", "escape-ratio", "convergence", "report", "compare")
     ),
     "docs/commands/sharpness.md",
 }

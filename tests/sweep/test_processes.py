@@ -74,3 +74,21 @@ def test_what_a_killed_process_was_at_is_finished_by_the_others(cmbench, storage
     assert set(trained.values()) == {1}, trained
     assert len(trained) == 2 * TRIALS * 2
     assert all(done.search(stderr) for _, stderr in heard), "both have worked"
+
+
+@pytest.mark.long
+def test_ctrl_c_leaves_the_trial_to_the_next_call_which_goes_on_from_its_checkpoint(cmbench):
+    process = start(cmbench, ())
+    deadline = time.monotonic() + 120
+    while not list(cmbench.folder.rglob("*.resume.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=100)
+    assert process.returncode == 130, stderr
+    assert "goes on from there" in stderr
+    done = cmbench.process(*SWEEP, "--trials", "1", "--json")
+    for each in json.loads(done.stdout)["optimizers"]:
+        assert [trial["number"] for trial in each["trials"]] in ([0], [1])
+        assert [trial["state"] for trial in each["trials"]] == ["completed"]
+    assert len(cmbench.results()) == 2 * 2
