@@ -91,6 +91,9 @@ def _entry(found: ArmFindings) -> dict[str, Any]:
     """The best hyperparameters as an entry below `optimizers`: those that are tried, and what is no default."""
     spec, setting = found.arm.spec, found.best.setting if found.best else {}
     values = spec.hyperparameters | {name: value for name, value in setting.items() if not is_setting(name)}
-    defaults = REGISTRY[spec.name].defaults if spec.name in REGISTRY else {}
-    kept = {n: v for n, v in values.items() if n in setting or n not in defaults or v != defaults[n]}
+    if spec.name in REGISTRY:
+        defaults = REGISTRY[spec.name].defaults
+        kept = {n: v for n, v in values.items() if n in setting or n not in defaults or v != defaults[n]}
+    else:
+        kept = {n: v for n, v in values.items() if n in setting or n in found.arm.given}
     return ({} if spec.name == spec.label else {"name": spec.name}) | kept

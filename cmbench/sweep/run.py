@@ -59,9 +59,10 @@ def budget_of(sweep: Sweep, sampler: SamplerName, trials: int | None, hours: flo
     for arm in sweep.arms:
         for name, axis in arm.space.axes.items():
             if axis.listed() is None:
+                hint = "; --set space={} takes the suite's grid" if sweep.source.settings.grid else ""
                 raise UserError(
                     f"{sweep.source.name}.yaml: space.{name}: {axis.document()}: accepted with --sampler grid: "
-                    "a list of values, {int: [a, b]}, or {uniform: [a, b], step: s}"
+                    f"a list of values, {{int: [a, b]}}, or {{uniform: [a, b], step: s}}{hint}"
                 )
     return Budget(trials, hours)
 

@@ -198,7 +198,7 @@ def test_table_8_as_printed_says_how_unequal_it_is_before_it_needs_any_data(cmbe
     [
         (["--suite", "digits", "--trials", "1", "--hours", "1"], "--trials and --hours: accepted: one of them"),
         (["--suite", "digits", "--set", "space.lrr=[1]"], "did you mean 'lr'"),
-        (["--suite", "digits", "--set", "grid={}"], "digits.yaml: space: missing"),
+        (["--suite", "digits", "--set", "grid={}", "--set", "space={}"], "digits.yaml: space: missing"),
         (
             ["--suite", "digits", "--set", "space={lr: {log: [1e-4, 1]}}", "--sampler", "grid"],
             "accepted with --sampler",

@@ -60,8 +60,8 @@ REDUCED = {
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set telemetry.sharpness_every=1"
     ),
     "cmbench train --suite mine.yaml": "--set epochs=2",
-    'cmbench sweep --suite digits --opt adam --opt adam_cm --trials 6 --set "space={lr: {log: [1e-4, 3e-2]}, '
-    'betas: [[0.9, 0.99], [0.9, 0.999]]}" --save best.yaml --plot best.png': _SHORT,
+    "cmbench sweep --suite digits --trials 6": f"{_SHORT} --opt adam --seeds 1",
+    "cmbench sweep --suite digits --opt adam --opt adam_cm --trials 6 --save best.yaml --plot best.png": _SHORT,
     "cmbench escape-ratio --dim 10": _FEW,
     "cmbench escape-ratio --dim 10 --plot figure6.png": _FEW,
     "cmbench escape-ratio --dim 1 --capacity 5,10,20 --sharpness 10,50,100": _FEW,

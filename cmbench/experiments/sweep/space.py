@@ -71,10 +71,11 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Arm:
-    """An optimizer of a sweep with its space."""
+    """An optimizer of a sweep with its space; `given` names what the suite says of one that is not registered."""
 
     spec: OptimizerSpec
     space: Space
+    given: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -119,11 +120,13 @@ def load_sweep(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[st
     the suite's. Seeds are counted from where those of a grid are. Raises `UserError` where there is neither space nor
     grid, or none for the chosen optimizers.
     """
-    source = completed(load_suite(name_or_file, kind="train", opts=opts, sets=sets))
+    loaded = load_suite(name_or_file, kind="train", opts=opts, sets=sets)
+    source = completed(loaded)
     suite, where = source.settings, f"{source.name}.yaml: space"
     if not (suite.space or suite.grid or any(spec.space or spec.grid for spec in source.optimizers)):
         raise UserError(f"{where}: missing; accepted: what to try, e.g. space: {{lr: {{log: [1e-4, 1e-1]}}}}")
-    arms = tuple(Arm(spec, _space(spec, suite)) for spec in source.optimizers)
+    given = [frozenset(spec.hyperparameters) if spec.open else frozenset() for spec in loaded.optimizers]
+    arms = tuple(Arm(spec, _space(spec, suite), own) for spec, own in zip(source.optimizers, given, strict=True))
     if not any(arm.space.axes for arm in arms):
         labels = ", ".join(arm.label for arm in arms)
         raise UserError(f"{where}: no chosen optimizer ({labels}) has one of {', '.join(suite.space or suite.grid)}")
