@@ -15,6 +15,7 @@ FLOORS = (
     {"training", "landscapes", "report"},
     {"curvature"},
     {"api"},
+    {"sweep"},
     {"cli"},
 )
 """Rooms from the ground up; one imports rooms of lower floors, and `cmbench` itself only what is asked for."""

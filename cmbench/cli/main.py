@@ -22,6 +22,7 @@ from cmbench.cli import (
     sharpness,
     stop,
     suites,
+    sweep,
     toy,
     train,
 )
@@ -61,6 +62,7 @@ COMMANDS = (
     ("plan", plan.plan, "Say where every run stands, and what the rest takes."),
     ("stop", stop.stop, "Ask running trainings to save and end."),
     ("gc", gc.gc, "Remove what nobody needs any more."),
+    ("sweep", sweep.sweep, "Search for the best settings of each optimizer."),
     ("sharpness", sharpness.sharpness, "Measure the sharpness of trained models."),
     ("report", report.report, "Print results as tables, and the claims' verdicts."),
     ("compare", compare.compare, "Say what has regressed or improved."),

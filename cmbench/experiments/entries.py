@@ -9,6 +9,8 @@ from typing import Any
 
 from cmbench.errors import UserError, unknown
 from cmbench.experiments.files import folder_name
+from cmbench.experiments.sweep.axes import Axis
+from cmbench.experiments.sweep.checks import checked_space
 from cmbench.optim.hyperparameters import Hyperparameter
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import HYPERPARAMETERS, PROBES, REGISTRY, get_info
@@ -33,7 +35,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An optimizer of a suite: its label there, its name, its hyperparameters, and the grid of its own that it has.
+    """An optimizer of a suite: its label there, its name, its hyperparameters, and the grid and space of its own.
 
     Those of a registered optimizer are all there. One that is not registered is `open` until it has been imported: its
     hyperparameters are those given, `wishes` those that it may have; then `source` stands for its code.
@@ -46,11 +48,13 @@ class OptimizerSpec:
     source: str | None = None
     open: bool = False
     wishes: tuple[Wish, ...] = ()
+    space: dict[str, Axis] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The entry as it stands in a suite's file."""
         entry = ({} if self.name == self.label else {"name": self.name}) | self.hyperparameters
-        return entry | ({"grid": self.grid} if self.grid else {})
+        space = {name: axis.document() for name, axis in self.space.items()}
+        return entry | ({"grid": self.grid} if self.grid else {}) | ({"space": space} if space else {})
 
 
 def entries_of(optimizers: Any, where: str) -> Entries:
@@ -187,18 +191,19 @@ def resolved(
     `folder` is that of a suite's file, beside which a user's own file may lie.
     """
     name, place = str(entry["name"]), f"{where}: optimizers.{label}"
-    given = {str(key): value for key, value in entry.items() if key not in ("name", "grid")}
+    given = {str(key): value for key, value in entry.items() if key not in ("name", "grid", "space")}
     outside = name not in REGISTRY and is_outside(name, "optimizers")
-    if outside:
-        grid = checked_grid(entry["grid"], where, origin, f"optimizers.{label}.grid") if "grid" in entry else {}
+    try:
+        info = None if outside else get_info(_composed(name, given))
+        known = info.hyperparameters if info else None
+        tried = f"optimizers.{label}."
+        grid = checked_grid(entry["grid"], where, origin, tried + "grid", known) if "grid" in entry else {}
+        space = checked_space(entry["space"], where, origin, tried + "space", known) if "space" in entry else {}
+        if info:
+            return OptimizerSpec(label, info.name, info.resolve(given), grid, space=space)
         pairs = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
         found = beside(name, folder) if folder else name
-        return OptimizerSpec(label, found, pairs, grid, open=True, wishes=tuple(wishes))
-    try:
-        info = get_info(_composed(name, given))
-        own = info.hyperparameters
-        grid = checked_grid(entry["grid"], where, origin, f"optimizers.{label}.grid", own) if "grid" in entry else {}
-        return OptimizerSpec(label, info.name, info.resolve(given), grid)
+        return OptimizerSpec(label, found, pairs, grid, open=True, wishes=tuple(wishes), space=space)
     except ValueError as error:
         source = "".join(
             f" (from {text})" for key, text in origin.items() if key.rpartition(".")[2] in str(error).partition(":")[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.errors import UserError
 from cmbench.experiments.entries import OptimizerSpec, Wish
 from cmbench.experiments.suite import ResolvedSuite, Settings
+from cmbench.experiments.sweep.checks import is_setting
 from cmbench.optim.registry import REGISTRY, get_info, title_of
 from cmbench.plugins.resolve import find, guarded
 
@@ -43,6 +44,9 @@ def _completed(spec: OptimizerSpec, suite: str) -> OptimizerSpec:
     for name, tried in spec.grid.items():
         for value in tried:
             _resolved(outside, values | {name: value}, f"{where}.grid")
+    for name, axis in spec.space.items():
+        for value in () if is_setting(name) else axis.probes:
+            _resolved(outside, values | {name: value}, f"{where}.space")
     with guarded(f"{where}: {spec.name}"):
         build(spec.name, values, _example(), where)
     return replace(spec, hyperparameters=values, source="; ".join((source, *sources)), open=False, wishes=())

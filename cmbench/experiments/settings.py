@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 from typing_extensions import Self
 
 from cmbench.experiments.frozen import Frozen
@@ -250,9 +250,14 @@ class TrainSuite(TrainSettings, SuiteBase):
     kind: Literal["train"]
     seeds: int = Field(default=1, ge=1)
     grid: dict[str, tuple[Any, ...]] = Field(default={}, description="values that `--grid` tries, by hyperparameter")
+    space: dict[str, Any] = Field(default={}, description="what `cmbench sweep` tries, by hyperparameter or setting")
     checkpoint: CheckpointSettings = CheckpointSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     implementation: ImplementationName = Field(default="auto", description="how an optimizer's step is carried out")
+
+    @field_serializer("space")
+    def _as_written(self, space: dict[str, Any]) -> dict[str, Any]:
+        return {name: axis.document() for name, axis in space.items()}
 
 
 class _Surfaces(_Cells, SuiteBase):

@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 
 from cmbench.errors import UserError, suggest, unknown
 from cmbench.experiments import yaml
+from cmbench.experiments.dotted import put
 from cmbench.experiments.entries import (
     OptimizerSpec,
     Wish,
@@ -39,6 +40,7 @@ from cmbench.experiments.settings import (
     ToySuite,
     TrainSuite,
 )
+from cmbench.experiments.sweep.checks import check_settings, checked_space
 from cmbench.experiments.workload_options import joined_workload, split_workload
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY
 from cmbench.plugins.resolve import beside
@@ -64,7 +66,7 @@ class ResolvedSuite(Generic[Settings]):
         """The suite with every value filled in, as it stands in its file."""
         document = self.settings.model_dump(mode="json", exclude={"optimizers"}, exclude_none=True)
         joined_workload(document)
-        for key in ("grid", "notes"):
+        for key in ("grid", "space", "notes"):
             if not document.get(key):
                 document.pop(key, None)
         if self.optimizers:
@@ -194,15 +196,21 @@ def load_suite(
     folder = path.parent if is_file_name(name_or_file) else None
     if folder:
         _find_beside(content, folder)
+    every = HYPERPARAMETERS if all(entry["name"] in REGISTRY for entry in entries.values()) else None
     if "grid" in suite_type.model_fields and content.get("grid") is not None:
-        every = HYPERPARAMETERS if all(entry["name"] in REGISTRY for entry in entries.values()) else None
         content["grid"] = checked_grid(content["grid"], where, origin, known=every)
+    if "space" in suite_type.model_fields and content.get("space") is not None:
+        content["space"] = checked_space(content["space"], where, origin, known=every)
     try:
         settings = suite_type.model_validate(content)
     except ValidationError as error:
         raise UserError(_explain(error, where, suite_type, origin)) from None
     check_folders(entries, where)
     optimizers = tuple(resolved(label, entry, where, origin, wishes, folder) for label, entry in entries.items())
+    if isinstance(settings, TrainSuite):
+        check_settings(settings.space, settings, f"{where}: space", origin)
+        for spec in optimizers:
+            check_settings(spec.space, settings, f"{where}: optimizers.{spec.label}.space", {})
     needs_optimizers = content["kind"] in ("train", "toy", "escape-ratio")
     if needs_optimizers and not optimizers:
         raise UserError(f"{where}: optimizers: at least one is needed (in the file, or with --opt)")
@@ -233,18 +241,8 @@ def _override(content: dict[str, Any], assignment: str, fields: Any, where: str)
             raise unknown("optimizer", label, content["optimizers"], f"--set {assignment}")
         content["optimizers"][label][hyperparameter] = value
         return key, ()
-    first, *rest = key.split(".")
-    if first in fields:
-        target = content
-        for part in (first, *rest)[:-1]:
-            inner = target.get(part)
-            if isinstance(inner, str):  # the short form of a schedule or a workload
-                inner = {"name": inner}
-            elif isinstance(inner, float):  # that of an average
-                inner = {"decay": inner}
-            target[part] = inner = {} if inner is None else dict(inner)
-            target = inner
-        target[rest[-1] if rest else first] = value
+    if key.partition(".")[0] in fields:
+        put(content, key, value)
         return key, ()
     if is_wish(content["optimizers"], key):
         return key, give_all(content["optimizers"], key, value, assignment)

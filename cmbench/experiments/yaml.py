@@ -27,7 +27,9 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 class _Dumper(yaml.SafeDumper):
-    pass
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether `data` is written out where it stands a second time: people write no anchors."""
+        return True
 
 
 def _sequence(dumper: yaml.SafeDumper, data: Any) -> yaml.Node:

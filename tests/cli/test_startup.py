@@ -10,10 +10,12 @@ from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from tests.report.results import DATA, save, train_results
 
-HEAVY = ("torch", "torchvision", "pandas", "scipy", "matplotlib", "plotly", "sklearn", "datasets")
+HEAVY = ("torch", "torchvision", "pandas", "scipy", "matplotlib", "plotly", "sklearn", "datasets", "optuna")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["suites"], ["suites", "digits"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["suites"], ["suites", "digits"], ["train", "--help"], ["sweep", "--help"]]
+)
 def test_help_and_suites_load_nothing_heavy(arguments, tmp_path):
     _run_without(HEAVY, arguments, tmp_path)
 

@@ -19,6 +19,15 @@ from tests.training.engines.slurm_node import slurm_node, why_not
 from .pages import PAGES, ROOT, blocks, commands, lines
 
 NOT_RUN = {
+    "cmbench train --suite cifar10 --jobs 4": "needs CIFAR-10",
+    "cmbench train --suite cifar10 --jobs 4 --devices cuda:0,cuda:2": "needs CIFAR-10 and GPUs",
+    "cmbench train --suite cifar10 --on slurm --slurm partition=gpu,time=4:00:00,gpus=1,array=16": (
+        "needs CIFAR-10 and Slurm"
+    ),
+    "cmbench train --suite cifar10 --on ray:head:6379": "needs CIFAR-10 and a cluster",
+    "cmbench sweep --suite cifar10 --trials 50 --storage postgresql://cmbench@database.example/sweeps": (
+        "needs CIFAR-10 and a database"
+    ),
     "cmbench plan --suite cifar10 --jobs 4 --watch": "needs CIFAR-10, and ends with its last run",
     "make demo": "installs from the network",
     "make test": "is what runs this",
@@ -33,6 +42,10 @@ NOT_RUN = {
         "needs ImageNet and Slurm"
     ),
     "cmbench train --suite imagenet --on ray:head:6379 --device cuda": "needs ImageNet and a cluster",
+    "cmbench sweep --suite cifar10 --sampler grid": "needs CIFAR-10, and weeks",
+    "cmbench sweep --suite imagenet --opt adam_cm --trials 50 --storage postgresql://cmbench@database.example/sweeps": (
+        "needs ImageNet and a database"
+    ),
     "python benchmarks/optimizer_step.py": "takes minutes",
     "python benchmarks/trainer_overhead.py": "takes minutes",
     "python benchmarks/landscapes.py": "takes minutes",
@@ -45,6 +58,10 @@ _FOUR = "--set epochs=4 --set schedule=constant"
 _FEW = "--starts 5 --steps 50"
 _ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
 REDUCED = {
+    "cmbench train --suite digits --jobs auto --quiet": f"{_SHORT} --seeds 1 --opt adam --opt adam_cm",
+    "cmbench train --suite digits --seeds 5 --out results": f"{_SHORT} --seeds 2 --opt adam",
+    "cmbench sweep --suite wine --trials 4 --save best.yaml --quiet": "--opt adam --seeds 1",
+    "cmbench train --suite best.yaml --jobs 2 --quiet": "--seeds 2",
     "cmbench train --suite digits_peers": f"{_SHORT} --seeds 1",
     "cmbench toy --suite levy_peers": "--starts 2 --steps 20",
     "cmbench escape-ratio --suite escape_peers": "--starts 2 --steps 10",
@@ -69,6 +86,8 @@ REDUCED = {
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set telemetry.sharpness_every=1"
     ),
     "cmbench train --suite mine.yaml": "--set epochs=2",
+    "cmbench sweep --suite digits --trials 6": f"{_SHORT} --opt adam --seeds 1",
+    "cmbench sweep --suite digits --opt adam --opt adam_cm --trials 6 --save best.yaml --plot best.png": _SHORT,
     "cmbench escape-ratio --dim 10": _FEW,
     "cmbench escape-ratio --dim 10 --plot figure6.png": _FEW,
     "cmbench escape-ratio --dim 1 --capacity 5,10,20 --sharpness 10,50,100": _FEW,
@@ -100,10 +119,10 @@ EXITS = {
 """Commands whose exit code is not 0, as their page says."""
 
 LONG = {
-    *(f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers", "own", "extend")),
+    *(f"docs/{page}.md" for page in ("tutorial", "suites", "optimizers", "own", "extend", "cluster")),
     *(
         f"docs/commands/{name}.md"
-        for name in ("train", "new", "doctor", "toy", "escape-ratio", "convergence", "report", "compare")
+        for name in ("train", "sweep", "new", "doctor", "toy", "escape-ratio", "convergence", "report", "compare")
     ),
     "docs/commands/sharpness.md",
 }

@@ -76,7 +76,11 @@ def optimizer_of(result: Result) -> OptimizerReference:
 
 def styles(results: Iterable[Result]) -> dict[str, Style]:
     """A style for every label."""
-    optimizers = [optimizer_of(result) for result in results]
+    return styles_of([optimizer_of(result) for result in results])
+
+
+def styles_of(optimizers: Sequence[OptimizerReference]) -> dict[str, Style]:
+    """A style for every label of these optimizers."""
     found: dict[str, Style] = {}
     used: dict[str, int] = {}
     names = list(dict.fromkeys(optimizer.name for optimizer in optimizers))

@@ -1,0 +1,1 @@
+"""What a sweep tries: axes, the spaces that they span, and the suite of one trial."""
