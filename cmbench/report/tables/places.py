@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,17 @@ from cmbench.report.tables.printed_settings import PRINTED_SETTINGS
 
 @dataclass(frozen=True)
 class _Merged:
-    """A table of results: its title in our words, the suites it takes, the columns of each by key."""
+    """A table of results: its title in our words, the suites it takes, the columns of each by key.
+
+    Where suites stand for the values of a setting, `row` says what a row of one is called, and `column` which columns
+    it fills.
+    """
 
     title: str
     suites: tuple[str, ...]
     keys: tuple[str, ...]
+    row: Callable[[ResolvedSuite[Any], Row], str] = lambda suite, row: row.title
+    column: Callable[[str], str] = lambda suite: suite
 
 
 _MERGED: Mapping[int, _Merged] = {
@@ -40,6 +46,24 @@ _MERGED: Mapping[int, _Merged] = {
 }  # fmt: skip
 
 
+_BATCHES = _Merged(
+    "best validation accuracy of Adam+CM, by batch size",
+    tuple(f"figure10_{data}_b{size}" for data in ("cifar10", "cifar100") for size in (32, 64, 128, 256)),
+    ("val_accuracy_best",),
+    lambda suite, row: f"batches of {suite.settings.batch_size}",
+    lambda suite: suite.split("_")[1],
+)
+_BUFFERS = _Merged(
+    "best validation accuracy of Adam+CM, and sharpness where it was measured, by size of the buffer",
+    ("figure9_cifar10", "figure9_cifar100"),
+    ("val_accuracy_best", "top_eigenvalue"),
+    lambda suite, row: f"C = {row.hyperparameters['capacity']}",
+    lambda suite: suite.split("_")[1],
+)
+_AXES: Mapping[int, tuple[_Merged, ...]] = {9: (_BUFFERS,), 10: (_BATCHES, _BUFFERS)}
+"""The figures that show results by the values of one setting: one table each, whatever suites have them."""
+
+
 @dataclass(frozen=True)
 class PlaceTables:
     """The tables of a place, and a line for each suite of which results are missing, with the command."""
@@ -53,6 +77,8 @@ def place_tables(
 ) -> PlaceTables:
     """Table or figure `number` of the paper by `results`: a table of the paper as one, a figure's suites one by one.
 
+    A figure over the values of a setting is one table with a row for each value.
+
     Only runs with the settings of the suites' files count in a table. The commands for what is missing write into the
     folder `out`. Raises `UserError` for a number that the paper does not have, or a figure that no suite is about.
     """
@@ -61,7 +87,10 @@ def place_tables(
     if kind == "table":
         if number not in _MERGED:
             raise UserError(f"--table {number}: accepted: 1 to 14")
-        return _merged(number, _MERGED[number], results, out)
+        return _merged(f"Table {number}", _MERGED[number], results, out)
+    if kind == "figure" and number in _AXES:
+        places = [_merged(f"Figure {number}", axis, results, out) for axis in _AXES[number]]
+        return PlaceTables(tuple(t for p in places for t in p.tables), tuple(m for p in places for m in p.missing))
     names = suites_of(f"figure{number}")
     if not names:
         raise UserError(f"--figure {number}: no suite is about it; accepted: {', '.join(map(str, _figures()))}")
@@ -109,8 +138,8 @@ def _command(suite: ResolvedSuite, out: Path | str) -> str:
     return f"{suite.name}: results are missing; to get them: {command}"
 
 
-def _merged(number: int, what: _Merged, results: Sequence[Result], out: Path | str) -> PlaceTables:
-    columns: list[Column[Any]] = []
+def _merged(place: str, what: _Merged, results: Sequence[Result], out: Path | str) -> PlaceTables:
+    columns: dict[str, Column[Any]] = {}
     cells: dict[str, dict[str, Cell]] = {}
     first: dict[str, Row] = {}
     notes: list[str] = []
@@ -126,37 +155,38 @@ def _merged(number: int, what: _Merged, results: Sequence[Result], out: Path | s
             for i, column in enumerate(part.columns):
                 if column.key not in what.keys:
                     continue
-                where = name if len(parts) == 1 else str(part.settings.get("surface", part.title))
+                where = what.column(name) if len(parts) == 1 else str(part.settings.get("surface", part.title))
                 key = f"{where}.{column.key}"
                 short = where.removesuffix("_sgd").removesuffix("_online")
                 title = column.title if len(what.suites) == 1 == len(parts) else f"{short}: {column.title}"
-                columns.append(replace(column, key=key, title=title))
+                columns.setdefault(key, replace(column, key=key, title=title))
                 for row in part.rows:
-                    first.setdefault(row.title, row)
-                    cells.setdefault(row.title, {})[key] = _cell(row, row.cells[i])
-            notes += [note for note in part.footnotes if note.startswith((f"paper, Table {number}", "speed-up:"))]
+                    called = what.row(suite, row)
+                    first.setdefault(called, replace(row, title=called))
+                    cells.setdefault(called, {})[key] = _cell(row, row.cells[i])
+            notes += [note for note in part.footnotes if note.startswith((f"paper, {place}", "speed-up:"))]
         if not _complete(planned, own):
             missing.append(_command(suite, out))
     rows = [
         replace(
-            row, cells=tuple(cells[title].get(c.key, Cell(notes=("not in the suite",))) for c in columns), runs=None
+            row, cells=tuple(cells[title].get(key, Cell(notes=("not in the suite",))) for key in columns), runs=None
         )
         for title, row in first.items()
     ]
     kind = load_suite(what.suites[0]).settings.kind
     has_spread = any(cell.spread is not None for row in rows for cell in row.cells)
     table = Table(
-        suite=f"table{number}",
+        suite=place.lower().replace(" ", ""),
         kind=kind,
-        title=f"Table {number}",
+        title=place,
         caption=(what.title,),
         settings={},
-        columns=tuple(columns),
-        rows=tuple(mark_best(rows, columns)),
+        columns=tuple(columns.values()),
+        rows=tuple(mark_best(rows, list(columns.values()))),
         lead=len(columns),
         footnotes=(
             *([f"± is the standard deviation over {'seeds' if kind == 'train' else 'starts'}"] if has_spread else []),
-            f"paper: Table {number}",
+            f"paper: {place}",
             *dict.fromkeys(notes),
             *missing,
         ),

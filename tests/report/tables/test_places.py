@@ -94,6 +94,32 @@ def test_a_figure_is_the_tables_of_its_suites():
     assert "cmbench escape-ratio --suite figure7_right" in place.missing[0]
 
 
+def test_a_figure_over_a_setting_is_one_table_with_a_row_for_each_of_its_values():
+    results = [
+        trained(spec, 80.0 + size / 64 + spec.seed)
+        for size in (32, 64, 256)
+        for spec in plan_training(load_suite(f"figure10_cifar10_b{size}"), DATA)
+    ]
+    results += [
+        trained(spec, 70.0 + spec.optimizer.hyperparameters["capacity"])
+        for spec in plan_training(load_suite("figure9_cifar100"), DATA)
+    ]
+    place = report.place_tables("figure", 10, results)
+    batches, buffers = place.tables
+    assert [row.title for row in batches.rows] == [f"batches of {size}" for size in (32, 64, 128, 256)]
+    assert [row.title for row in buffers.rows] == [f"C = {size}" for size in (1, 5, 10, 20)]
+    for table in place.tables:
+        assert [column.key for column in table.columns] == ["cifar10.val_accuracy_best", "cifar100.val_accuracy_best"]
+    found = cells(batches)
+    assert found["batches of 64", "cifar10.val_accuracy_best"].value == 83.0
+    assert found["batches of 256", "cifar10.val_accuracy_best"].best
+    assert found["batches of 128", "cifar10.val_accuracy_best"].notes == ("missing",)
+    assert found["batches of 64", "cifar100.val_accuracy_best"].notes == ("missing",)
+    assert cells(buffers)["C = 20", "cifar100.val_accuracy_best"].value == 90.0
+    assert len(place.missing) == 1 + 4 + 1
+    assert [table.title for table in report.place_tables("figure", 9, []).tables] == ["Figure 9"]
+
+
 @pytest.mark.parametrize(("kind", "number", "message"), [
     ("table", 15, "--table 15: accepted: 1 to 14"),
     ("figure", 21, "--figure 21: no suite is about it; accepted: 1, 2, 3"),
