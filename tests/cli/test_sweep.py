@@ -104,7 +104,7 @@ def test_runs_that_are_there_cost_nothing(cmbench):
     done = cmbench(*grid("[1e-2, 1e-3, 1e-4]"), "--opt", "adam", "--json")
     adam = json.loads(done.stdout)["optimizers"][0]
     assert [trial["runs_found"] for trial in adam["trials"]] == [2, 2, 0]
-    assert "equals digits_grid/adam lr=0.01, taken over from there" in done.stderr
+    assert "equals digits_grid/adam lr=0.01 betas=0.9,0.99, taken over from there" in done.stderr
 
 
 def test_a_grid_as_printed_says_that_the_budgets_differ_and_trials_make_them_equal(cmbench):
