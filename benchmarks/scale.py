@@ -39,7 +39,7 @@ from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import load_suite
 
 began = time.perf_counter()
-def engine(groups, listener):
+def engine(groups, listener, record):
     assert not groups, "a finished run would be run again"
     return iter(())
 outcome = execute(plan_training(load_suite(sys.argv[1]), sys.argv[2]), ResultStore(sys.argv[3]), engine)
