@@ -58,7 +58,7 @@ _FOUR = "--set epochs=4 --set schedule=constant"
 _FEW = "--starts 5 --steps 50"
 _ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
 REDUCED = {
-    "cmbench train --suite digits --jobs auto --quiet": f"{_SHORT} --seeds 1 --opt adam --opt adam_cm",
+    "cmbench train --suite digits --jobs auto --quiet": f"{_SHORT} --seeds 2 --opt adam --opt adam_cm",
     "cmbench train --suite digits --seeds 5 --out results": f"{_SHORT} --seeds 2 --opt adam",
     "cmbench sweep --suite wine --trials 4 --save best.yaml --quiet": "--opt adam --seeds 1",
     "cmbench train --suite best.yaml --jobs 2 --quiet": "--seeds 2",

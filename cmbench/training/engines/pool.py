@@ -69,7 +69,7 @@ class _Pool:
         listener: Listener,
         record: Record,
     ) -> None:
-        context = multiprocessing.get_context("spawn")
+        context, self._others = multiprocessing.get_context("spawn"), {*multiprocessing.active_children()}
         self.begun: set[int] = set()
         self._interrupt, self._waiting, self._listener, self._record = runner.interrupt, waiting, listener, record
         self._messages, self._stop = context.Queue(), context.Event()
@@ -130,6 +130,9 @@ class _Pool:
         """Lets the workers save what they are at, and waits for them."""
         self._stop.set()
         self._executor.shutdown(cancel_futures=True)
+        # One that was being started while the pool broke: nobody gives it work, and this process would wait for it.
+        for stray in {*multiprocessing.active_children()} - self._others:
+            stray.kill()
 
 
 @contextmanager
