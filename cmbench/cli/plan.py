@@ -57,6 +57,7 @@ def plan(
     """
     from cmbench.errors import UserError
 
+    began = time.perf_counter()
     if suite is None:
         if workload or opt or seed or seeds or grid or set_ or probe:
             raise UserError("--workload, --opt, --seed, --seeds, --grid, --set, --probe: accepted: with --suite")
@@ -69,7 +70,7 @@ def plan(
         workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
         planned = [plan_suite(each, workloads, only) for each in suites]
         specs = [spec for each in planned for spec in each.specs]
-        look = _of_plan(specs, out, planned if probe else (), machine)
+        look = _of_plan(specs, out, planned if probe else (), machine, began)
     if json:
         print(json_module.dumps(_document(*look()), indent=1, ensure_ascii=False))
     elif watch:
@@ -107,7 +108,7 @@ def _of_folder(out: Path, data_dir: Path | None) -> Callable[[], Watched]:
 
 
 def _of_plan(
-    specs: Sequence[RunSpec[TrainSettings]], out: Path, to_probe: Sequence[Planned], machine: Machine
+    specs: Sequence[RunSpec[TrainSettings]], out: Path, to_probe: Sequence[Planned], machine: Machine, began: float
 ) -> Callable[[], Watched]:
     from cmbench.experiments.environment import pick_device
     from cmbench.experiments.estimate import estimate, samples_of
@@ -119,6 +120,8 @@ def _of_plan(
 
     workers = workers_of(machine.device, machine.devices, machine.jobs, machine.threads)
     device = workers.places[0].device
+    # To load what trains and to look at the data takes a training as long as it has taken here.
+    start = time.perf_counter() - began
     known = samples_of(ResultStore(out).results(), device) if to_probe else []
     probed = [
         sample for each in to_probe for sample in probed_samples(each.specs, each.workload, known, pick_device(device))
@@ -128,7 +131,7 @@ def _of_plan(
         store = ResultStore(out)
         states = states_of_plan(specs, store, step_of)
         samples = [*samples_of(store.results(), device), *probed]
-        return states, estimate(specs, states, samples, len(workers.places))
+        return states, estimate(specs, states, samples, len(workers.places), start)
 
     return look
 

@@ -82,9 +82,16 @@ def samples_of(results: Iterable[tuple[Path, Result]], device: str) -> list[Samp
 
 
 def estimate(
-    specs: Sequence[RunSpec[TrainSettings]], states: Sequence[RunState], samples: Sequence[Sample], jobs: int
+    specs: Sequence[RunSpec[TrainSettings]],
+    states: Sequence[RunState],
+    samples: Sequence[Sample],
+    jobs: int,
+    start: float = 0.0,
 ) -> Estimate:
-    """The estimate for a plan whose runs stand at `states`, `jobs` at once besides those that run elsewhere."""
+    """The estimate for a plan whose runs stand at `states`, `jobs` at once besides those that run elsewhere.
+
+    `start` is the seconds that a command takes until it trains.
+    """
     of_run: dict[str, float] = {}
     unknown, rough, memory, disk = 0, False, 0, 0
     going_on = [0.0]
@@ -111,7 +118,7 @@ def estimate(
         if state.status == "running":
             going_on.append(seconds)
     waiting = [of_run[s.run] for s in {s.run: s for s in states}.values() if s.run in of_run and s.status != "running"]
-    together = max([sum(waiting) / jobs, *waiting])
+    together = max([sum(waiting) / jobs, *waiting]) + start if waiting else 0.0
     return Estimate(max(together, *going_on), of_run, len(samples), unknown, rough, memory, disk)
 
 
