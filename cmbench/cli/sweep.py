@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Json, Opt, Out, Quiet, Set
+from cmbench.sweep.storage import HEARTBEAT
 
 if TYPE_CHECKING:
     from cmbench.sweep.findings import Findings
@@ -75,7 +76,7 @@ def sweep(
     seeds: Seeds = 2,
     set_: Set = None,
     storage: Storage = None,
-    heartbeat: Heartbeat = 20,
+    heartbeat: Heartbeat = HEARTBEAT,
     device: Device = None,
     threads: Threads = None,
     data_dir: DataDir = None,

@@ -36,6 +36,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same for what is at hand as a whole."""
+    write_atomically(path, lambda file: file.write(content))
+
+
 def is_abandoned(temporary: Path) -> bool:
     """Whether nobody is about to rename this temporary file of `write_atomically` any more."""
     *_, machine, pid, _ = temporary.name.split(".")

@@ -47,7 +47,6 @@ class Estimate:
 
     seconds: float
     of_run: dict[str, float]
-    samples: int
     unknown: int
     rough: bool
     memory: int
@@ -119,7 +118,7 @@ def estimate(
             going_on.append(seconds)
     waiting = [of_run[s.run] for s in {s.run: s for s in states}.values() if s.run in of_run and s.status != "running"]
     together = max([sum(waiting) / jobs, *waiting]) + start if waiting else 0.0
-    return Estimate(max(together, *going_on), of_run, len(samples), unknown, rough, memory, disk)
+    return Estimate(max(together, *going_on), of_run, unknown, rough, memory, disk)
 
 
 def settings_key(settings: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.grid import shipped, suite_of_grid
 from cmbench.experiments.lease import FOLDER, Leases
 from cmbench.experiments.store import ResultStore
+from cmbench.experiments.sweep.space import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def garbage_of(store: ResultStore, known: Sequence[str] = (), *, unknown_suites:
             given_back.update(leases.folder.glob(f"{result.id}.*"))
             if (checkpoint := path.with_suffix(RESUME)).exists():
                 checkpoints.append(checkpoint)
-        if unknown_suites and not is_known(result.suite.name, known):
+        if unknown_suites and not _is_known(result.suite.name, known):
             files = [path.with_suffix(suffix) for suffix in (RESULT, WEIGHTS, BEST, RESUME)]
             unknown.setdefault(result.suite.name, []).extend(file for file in files if file.exists())
     gone = {file for files in unknown.values() for file in files}
@@ -66,12 +67,13 @@ def garbage_of(store: ResultStore, known: Sequence[str] = (), *, unknown_suites:
 
 def unknown_suites(store: ResultStore, known: Sequence[str] = ()) -> dict[str, int]:
     """How many results there are of each suite that neither ships with cmbench nor is `known`."""
-    names = [result.suite.name for _, result in store.results() if not is_known(result.suite.name, known)]
+    names = [result.suite.name for _, result in store.results() if not _is_known(result.suite.name, known)]
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def is_known(suite: str, known: Sequence[str]) -> bool:
-    """Whether a suite, or the grid of one, ships with cmbench or is among the names `known`."""
+def _is_known(suite: str, known: Sequence[str]) -> bool:
+    """Whether a suite, or the grid or the sweep of one, ships with cmbench or is among the names `known`."""
+    suite = suite.removesuffix(SUFFIX)
     return bool({folder_name(suite), suite, suite_of_grid(suite)} & {*known}) or shipped(suite) is not None
 
 

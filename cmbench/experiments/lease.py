@@ -15,14 +15,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from cmbench.errors import UserError
-from cmbench.experiments.atomic import write_atomically
+from cmbench.experiments.atomic import write_bytes
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.process import Process, this_process
@@ -31,12 +30,13 @@ HEARTBEAT_SECONDS = 5.0
 DEAD_SECONDS = 60.0
 """An owner on another machine that was not heard of for so long is dead."""
 FOLDER = ".leases"
-_EVERY_RUN = "stop"
+_STOP = "stop"
+"""What is asked of everybody; with a run before it, of its owner."""
 _TEMPORARY = ".new-"
 
 
 class Record(Frozen):
-    """What a lease says: whose it is, of which run, on what device since when, and how far it is."""
+    """What a lease says: whose it is, of which run, on what device, and how far it is."""
 
     run: str
     suite: str
@@ -44,7 +44,6 @@ class Record(Frozen):
     seed: int
     owner: Process
     device: str
-    since: str
     step: int = 0
     total_steps: int | None = None
     began_at_step: int = 0
@@ -57,7 +56,7 @@ class LeaseLost(Exception):
     """Another process has taken the run over: this one must write nothing more of it."""
 
 
-class Held(Frozen):
+class Held(NamedTuple):
     """A run's latest lease, and whether its owner is still at the run."""
 
     record: Record
@@ -82,7 +81,6 @@ class Leases:
             seed=spec.seed,
             owner=this_process(),
             device=device,
-            since=_now(),
         )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -108,16 +106,16 @@ class Leases:
         now = self._now() if latest else 0.0
         found = {}
         for run, number in latest.items():
-            path = self._path(run, number)
-            if record := _read(path):
-                found[run] = Held(record=record, is_live=self._is_live(path, now))
+            record, is_live = self._look(self._path(run, number), now)
+            if record:
+                found[run] = Held(record, is_live)
         return found
 
     def forget(self, run: str) -> None:
         """Removes every lease of a run that has a final result, the latest last."""
         for number in sorted(number for name, number in self._names() if name == run):
             self._path(run, number).unlink(missing_ok=True)
-        (self.folder / f"{run}.{_EVERY_RUN}").unlink(missing_ok=True)
+        (self.folder / f"{run}.{_STOP}").unlink(missing_ok=True)
 
     def leftovers(self) -> list[Path]:
         """Files of owners that died while they took a lease."""
@@ -127,7 +125,7 @@ class Leases:
     def ask_to_stop(self, run: str | None = None) -> None:
         """Asks whoever is at the run, or every command that uses the folder now, to save and end."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / (f"{run}.{_EVERY_RUN}" if run else _EVERY_RUN)).touch()
+        (self.folder / (f"{run}.{_STOP}" if run else _STOP)).touch()
 
     def watch(self) -> None:
         """From now on, `stopping` says whether all commands are asked to stop."""
@@ -136,7 +134,7 @@ class Leases:
     @property
     def stopping(self) -> bool:
         """Whether every command was asked to stop since this one began to `watch`."""
-        return self._began is not None and self.asked_after(_EVERY_RUN, self._began)
+        return self._began is not None and self.asked_after(_STOP, self._began)
 
     def asked_after(self, name: str, moment: float) -> bool:
         """Whether the file `name` of the folder was touched after a moment of its file system's clock."""
@@ -162,17 +160,22 @@ class Leases:
         return max((number for name, number in self._names() if name == run), default=0)
 
     def _is_live(self, path: Path, now: float) -> bool:
+        return self._look(path, now)[1]
+
+    def _look(self, path: Path, now: float) -> tuple[Record | None, bool]:
+        """What a lease says, and whether its owner is at the run."""
         try:
             with open(path, "rb") as file:  # what is opened is not an older state out of a network's cache
-                age = now - os.fstat(file.fileno()).st_mtime
+                age, text = now - os.fstat(file.fileno()).st_mtime, file.read()
         except OSError:
-            return False
-        record = _read(path)
-        if record is None:  # half written, where a file system cannot do better
-            return age < DEAD_SECONDS
+            return None, False
+        try:
+            record = Record.model_validate_json(text)
+        except ValidationError:  # half written, where a file system cannot do better
+            return None, age < DEAD_SECONDS
         if record.state == "ended":
-            return False
-        return record.owner.is_alive if record.owner.is_here else age < DEAD_SECONDS
+            return record, False
+        return record, record.owner.is_alive if record.owner.is_here else age < DEAD_SECONDS
 
     def _now(self) -> float:
         """By the clock of the folder's file system, which stamps the heartbeats."""
@@ -227,9 +230,7 @@ class Lease:
 
     def began(self, step: int, total_steps: int) -> None:
         """Where the run goes on from, of how many steps; others read it at once."""
-        self._record = self._record.model_copy(
-            update={"step": step, "began_at_step": step, "total_steps": total_steps, "since": _now()}
-        )
+        self._record = self._record.model_copy(update={"step": step, "began_at_step": step, "total_steps": total_steps})
         self._wake.set()
 
     def note(self, step: int) -> None:
@@ -238,13 +239,13 @@ class Lease:
 
     def _beat(self) -> None:
         beaten = time.monotonic()
-        stop = f"{self._record.run}.{_EVERY_RUN}"
+        stop = f"{self._record.run}.{_STOP}"
         while True:
             at_once = self._wake.wait(1.0)
             if self._ended:
                 return
             self._wake.clear()
-            if any(self._leases.asked_after(name, self._taken) for name in (stop, _EVERY_RUN)):
+            if any(self._leases.asked_after(name, self._taken) for name in (stop, _STOP)):
                 self._stop_requested = True
             if at_once or time.monotonic() - beaten >= HEARTBEAT_SECONDS:
                 beaten = time.monotonic()
@@ -253,19 +254,7 @@ class Lease:
                     self._write()
 
     def _write(self, **changes: str) -> None:
-        text = self._record.model_copy(update=changes).model_dump_json().encode()
-        write_atomically(self._path, lambda file: file.write(text))
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _read(path: Path) -> Record | None:
-    try:
-        return Record.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+        write_bytes(self._path, self._record.model_copy(update=changes).model_dump_json().encode())
 
 
 def _create(path: Path, record: Record) -> bool:

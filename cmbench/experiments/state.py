@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cmbench.experiments.files import RESULT, RESUME, folder_name
-from cmbench.experiments.lease import Held, Leases, Record
+from cmbench.experiments.lease import Held, Leases
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.settings import TrainSettings
@@ -26,8 +26,8 @@ IdentityOf = Callable[[Result], str | None]
 class RunState:
     """Where one run stands.
 
-    `step` is how far it is, of `total_steps` where that is known. `where` says on which machine and device it runs,
-    since when; `detail` why it failed, or what has changed since it was run.
+    `step` is how far it is, of `total_steps` where that is known. `where` says on which machine and device it runs;
+    `detail` why it failed, or what has changed since it was run.
     """
 
     suite: str
@@ -39,7 +39,6 @@ class RunState:
     total_steps: int | None = None
     where: str = ""
     detail: str = ""
-    lease: Record | None = None
 
     @property
     def is_done(self) -> bool:
@@ -107,9 +106,7 @@ def _unfinished(one: RunState, found: Result | None, held: Held | None, checkpoi
     record = held.record if held else None
     if held and held.is_live:
         where = f"{held.record.owner.host}, {held.record.device}"
-        return replace(
-            one, status="running", step=held.record.step, total_steps=held.record.total_steps, where=where, lease=record
-        )
+        return replace(one, status="running", step=held.record.step, total_steps=held.record.total_steps, where=where)
     step = step_of(checkpoint) if checkpoint.exists() else None
     one = replace(one, step=step, total_steps=record.total_steps if record else None)
     if found and found.status == "failed":

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from cmbench.errors import UserError
-from cmbench.experiments.atomic import write_atomically
+from cmbench.experiments.atomic import write_bytes
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.reader import ResultReader, json_files
@@ -47,7 +47,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # a file system without links
-        write_atomically(target, lambda file: file.write(source.read_bytes()))
+        write_bytes(target, source.read_bytes())
 
 
 class Stored(NamedTuple):
@@ -114,7 +114,7 @@ class ResultStore:
         document = result.model_dump(by_alias=True, mode="python")
         fields = (to_json(key) + b": " + to_json(value, inf_nan_mode="null") for key, value in document.items())
         text = b"{\n " + b",\n ".join(fields) + b"\n}\n"
-        write_atomically(path, lambda file: file.write(text))
+        write_bytes(path, text)
         if self._places is not None and path not in (known := self._places.setdefault(spec.id, [])):
             known.append(path)
         return path

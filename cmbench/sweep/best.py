@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.experiments import yaml
-from cmbench.experiments.atomic import write_atomically
+from cmbench.experiments.atomic import write_bytes
 from cmbench.experiments.files import folder_name
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.experiments.sweep.checks import is_setting, with_settings
@@ -67,8 +67,7 @@ def save_suites(found: Findings, file: Path) -> list[Path]:
     for members in groups.values():
         text = " ".join(f"{name}={value_text(value, compact=True)}" for name, value in _settings(members[0]).items())
         path = file if len(groups) == 1 else file.with_name(f"{file.stem}_{folder_name(text)}{file.suffix}")
-        content = _suite(found, members).as_yaml().encode()
-        write_atomically(path, lambda target, content=content: target.write(content))  # type: ignore[misc]
+        write_bytes(path, _suite(found, members).as_yaml().encode())
         written.append(path)
     return written
 

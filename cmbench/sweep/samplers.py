@@ -91,7 +91,7 @@ def _by_model(space: Space, study: Study, sampler: SamplerName, seed: int) -> Se
             if sampler == "gp"
             else optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
         )
-        copy = optuna.create_study(direction=study.direction.name.lower(), sampler=model)  # type: ignore[arg-type]
+        copy = optuna.create_study(direction=study.direction, sampler=model)
         copy.add_trials(study.get_trials(states=(states.COMPLETE, states.PRUNED, states.RUNNING)))
         asked = copy.ask(distributions(space))
     return {name: decoded(axis, asked.params[name]) for name, axis in space.axes.items()}

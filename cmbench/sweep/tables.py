@@ -13,9 +13,15 @@ from cmbench.report.tables.training import training_text
 from cmbench.sweep.best import best_lines, metric_of
 from cmbench.sweep.findings import ENOUGH, ArmFindings, Findings
 from cmbench.sweep.samplers import startup
+from cmbench.sweep.trials import State
 
 SCHEMA = "cmbench.sweep/1"
-_LOST = {"pruned": "pruned", "diverged": "diverged", "failed": "failed", "running": "running elsewhere"}
+_LOST: dict[State, str] = {
+    "pruned": "pruned",
+    "diverged": "diverged",
+    "failed": "failed",
+    "running": "running elsewhere",
+}
 
 
 def sweep_tables(found: Findings) -> list[Table]:
@@ -50,7 +56,7 @@ def _row(found: ArmFindings, cells: Sequence[Cell]) -> Row:
 
 def _trials(found: Findings) -> Table:
     metric = best_column(metric_of(found))
-    states = [state for state in _LOST if any(each.count(state) for each in found.arms)]  # type: ignore[arg-type]
+    states = [state for state in _LOST if any(each.count(state) for each in found.arms)]
     columns = [
         _column("trials", "trials", "integer", "Settings that were tried, and came to an end."),
         *(_column(state, _LOST[state], "integer", f"Trials that are {_LOST[state]}.") for state in states),
@@ -63,7 +69,7 @@ def _trials(found: Findings) -> Table:
     rows = []
     for each in found.arms:
         value = each.best.value if each.best else None
-        counts = [each.over, *(each.count(state) for state in states), sum(trial.found for trial in each.trials)]  # type: ignore[arg-type]
+        counts = [each.over, *(each.count(state) for state in states), sum(trial.found for trial in each.trials)]
         seeds = len(each.best.values) if each.best else 0
         cells = [Cell(float(count), n=1) for count in counts]
         cells.append(Cell(value, each.spread, seeds, best=value is not None and value == top))

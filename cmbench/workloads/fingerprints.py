@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmbench.experiments.atomic import write_atomically
+from cmbench.experiments.atomic import write_bytes
 from cmbench.workloads.data_locations import UNVERIFIED
 
 if TYPE_CHECKING:
@@ -74,6 +74,6 @@ def _kept(place: Path) -> str | None:
 def _keep(place: Path, fingerprint: str) -> None:
     text = f"{place.name} {fingerprint}\n"
     try:
-        write_atomically(place, lambda file: file.write(text.encode()))
+        write_bytes(place, text.encode())
     except OSError:
         return

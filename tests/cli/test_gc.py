@@ -70,6 +70,13 @@ def test_results_of_suites_that_are_gone_go_only_when_asked_for(cmbench):
     assert not (cmbench.folder / "results" / "mine").exists()
 
 
+def test_a_search_of_a_suite_that_is_here_is_no_garbage(cmbench):
+    cmbench("sweep", "--suite", "wine", "--opt", "adam", "--trials", "1", "--seeds", "1", "--quiet")
+    cmbench("train", "--suite", "digits", "--grid", *SMALL[3:], "--set", "grid={lr: [1e-2]}")
+    assert {result["suite"]["name"] for result in cmbench.results()} == {"wine_sweep", "digits_grid"}
+    assert cmbench("gc", "--unknown-suites").stdout == "nothing to remove\n"
+
+
 def test_a_folder_that_is_not_there_is_named(cmbench):
     for command in ("gc", "stop"):
         assert "results: no such folder (--out)" in cmbench(command, code=2).stderr

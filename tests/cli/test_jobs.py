@@ -134,9 +134,12 @@ def test_a_process_that_dies_fails_its_run_and_the_plan_goes_on(cmbench):
     while len(list(cmbench.folder.rglob("*.json"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    failed = [json.loads(path.read_text()) for path in cmbench.folder.rglob("*.json")]
-    assert {result["status"] for result in failed} == {"failed"}
-    assert "a process of this plan died" in failed[0]["error"]
+    results = [json.loads(path.read_text()) for path in cmbench.folder.rglob("*.json")]
+    failed = [result["error"] for result in results if result["status"] == "failed"]
+    # The one beside it is told to end, and may have the last word on its own run.
+    assert failed
+    assert all(result["status"] in {"failed", "interrupted"} for result in results)
+    assert all("a process of this plan died" in error for error in failed)
     while len(list(cmbench.folder.rglob("*.resume.pt"))) < 3:  # the third run has begun in a new process
         assert process.poll() is None
         assert time.monotonic() < deadline

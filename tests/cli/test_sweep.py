@@ -1,6 +1,7 @@
 """`cmbench sweep` as a user meets it: one budget for all, runs of the store as trials, and what it ends with."""
 
 import json
+import shutil
 import sys
 from itertools import combinations
 from statistics import mean
@@ -9,6 +10,7 @@ import pytest
 
 from cmbench.experiments import yaml
 from cmbench.experiments.suite import load_suite
+from tests.conftest import Command
 
 BRIEF = ("--set", "epochs=1", "--set", "schedule=constant")
 DIGITS = ("sweep", "--suite", "digits", "--opt", "adam", "--opt", "adam_cm", *BRIEF)
@@ -90,8 +92,10 @@ def test_the_same_command_trains_nothing_and_prints_the_same(searched):
     assert (cmbench.folder / "best.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_more_trials_go_on_where_it_ended(searched):
-    cmbench, _, found = searched
+def test_more_trials_go_on_where_it_ended(searched, tmp_path):
+    first, _, found = searched
+    # A folder of its own: the other tests read what the first command has left.
+    cmbench = Command(shutil.copytree(first.folder, tmp_path / "copy"))
     more = cmbench(*SEARCH[:-1], "4", "--json")
     trials = [each["trials"] for each in json.loads(more.stdout)["optimizers"]]
     assert [each[:3] for each in trials] == [each["trials"] for each in found["optimizers"]]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 from cmbench.errors import MissingResults
-from cmbench.experiments.atomic import write_atomically
+from cmbench.experiments.atomic import write_bytes
 from cmbench.experiments.kinds import LANDSCAPES, Kind
 from cmbench.experiments.result import Result, Status
 from cmbench.experiments.store import ResultStore, read_document
@@ -105,7 +105,7 @@ class Side(_Record):
         """Writes it as a baseline file, atomically, with a line for each group: short, and its changes can be read."""
         lines = ",\n".join(group.model_dump_json(exclude_defaults=True) for group in self.groups)
         text = f'{{"schema": "{SCHEMA}", "groups": [\n{lines}\n]}}\n'
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_bytes(path, text.encode())
 
 
 def read_side(place: Path, suites: Sequence[str] = ()) -> Side:
