@@ -13,7 +13,8 @@ from typing import Literal, cast
 import torch
 
 from cmbench.curvature.gauges import sharpness_gauges
-from cmbench.curvature.measure import completed_runs, measure_runs
+from cmbench.curvature.measure import measure_runs
+from cmbench.curvature.targets import completed_runs
 from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.execute import Outcome, execute
@@ -153,9 +154,9 @@ def _run(
     if kind == "sharpness":
         measuring = cast(ResolvedSuite[SharpnessSuite], suite)
         of = completed_runs(out, measuring.settings.of)
-        settings = narrow(measuring.settings, SharpnessSettings)
+        ways = [narrow(measuring.settings, SharpnessSettings)]
         device = pick_device(machine.device)
-        return measure_runs(of, settings, device, force=force, data_dir=machine.data_dir, listener=listener)[0]
+        return measure_runs(of, ways, out, device, force=force, data_dir=machine.data_dir, listener=listener)
     store = ResultStore(out)
     if kind == "convergence":
         return convergence.run_suite(

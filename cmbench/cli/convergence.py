@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cmbench.cli import landscapes
-from cmbench.cli.options import DEFAULT_OUT, Force, Json, Out, Quiet, Set
+from cmbench.cli.options import DEFAULT_OUT, Force, Json, Out, Quiet, Set, overrides
 
 
 def convergence(
@@ -26,6 +26,6 @@ def convergence(
     """Compute the best convergence rate of critical momenta by condition number, beside that of classical momentum."""
     from cmbench.experiments.suite import load_suite
 
-    sets = [*landscapes.overrides(capacity=landscapes.numbers("--capacity", capacity)), *(set_ or ())]
+    sets = [*overrides(capacity=landscapes.numbers("--capacity", capacity)), *(set_ or ())]
     resolved = load_suite(suite, kind="convergence", sets=sets)
     landscapes.run_and_print([resolved], out=out, force=force, quiet=quiet, json=json, plot=plot)

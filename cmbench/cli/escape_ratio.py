@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cmbench.cli import landscapes
-from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set, overrides
 
 
 def escape_ratio(
@@ -42,7 +42,7 @@ def escape_ratio(
     coefficients = landscapes.numbers("--sharpness", sharpness, float)
     capacities = landscapes.numbers("--capacity", capacity)
     sets = [
-        *landscapes.overrides(dim=dim, sharpness=coefficients, starts=starts, steps=steps, seed=seed),
+        *overrides(dim=dim, sharpness=coefficients, starts=starts, steps=steps, seed=seed),
         *(set_ or ()),
     ]
     resolved: list[ResolvedSuite[LandscapeSuite]] = [

@@ -45,12 +45,6 @@ def expanded(names: Sequence[str], kind: Kind) -> list[str]:
     return list(dict.fromkeys(suite for name in names for suite in named(name, kind)))
 
 
-def overrides(**options: Any) -> list[str]:
-    """The options that were given, as `--set` assignments."""
-    given = {key: value for key, value in options.items() if value is not None}
-    return [f"{key}={list(value) if isinstance(value, (list, tuple)) else value}" for key, value in given.items()]
-
-
 def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[float] = int) -> list[Any] | None:
     """The numbers of a repeatable option whose values may be lists, `5,10,20`; steps may be ranges, `1-10`."""
     if not given:

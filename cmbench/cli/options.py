@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,3 +36,9 @@ DataDir = Annotated[
     typer.Option("--data-dir", metavar="DIR", help="Where data sets are. [default: $CMBENCH_DATA, else a cache]"),
 ]
 DEFAULT_OUT = Path("results")
+
+
+def overrides(**options: Any) -> list[str]:
+    """The options that were given, as `--set` assignments."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return [f"{key}={list(value) if isinstance(value, (list, tuple)) else value}" for key, value in given.items()]

@@ -167,7 +167,7 @@ def _summary(result: Result) -> str:
         return f"[bold red]{result.status}[/]: {escape(result.error or '')}"
     shown = (
         *(key for key in result.metrics if key.startswith(("val_", "learning_")) and not key.endswith("_final")),
-        "top_eigenvalue",
+        *("top_eigenvalue", "m_sharpness", "adaptive_sharpness", "trace", "highest"),
         "loss_final",
         "escape_ratio_all",
         "train_loss_final",

@@ -1,4 +1,4 @@
-"""`cmbench sharpness`: the largest Hessian eigenvalue of finished training runs."""
+"""`cmbench sharpness`: how flat the minima are in which training runs have ended."""
 
 from __future__ import annotations
 
@@ -7,18 +7,57 @@ from typing import Annotated
 
 import typer
 
-from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set, overrides
 
 
 def sharpness(
-    results: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RESULT]…", help="Result files of completed training runs.")
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET]…", help="Completed training runs: results, weights, ids, folders, SUITE[/OPTIMIZER]."
+        ),
     ] = None,
     suite: Annotated[
         str,
-        typer.Option("--suite", metavar="NAME|FILE", help="How to measure, and (without RESULT) which suite's runs."),
+        typer.Option("--suite", metavar="NAME|FILE", help="How to measure, and (without TARGET) which suite's runs."),
     ] = "sharpness",
     opt: Opt = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="top-eigenvalue, m-sharpness, adaptive-sharpness, trace or spectrum; repeatable.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="last|best|epoch=N", help="Which of a run's weights. [default: last]")
+    ] = None,
+    examples: Annotated[
+        str | None, typer.Option("--examples", metavar="N|all", help="Training examples of the loss. [default: all]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", help="Examples in memory at a time. [default: 500]")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", metavar="T", help="Relative residual to reach. [default: 1e-3]"),
+    ] = None,
+    top: Annotated[int | None, typer.Option("--top", metavar="K", help="So many eigenvalues. [default: 1]")] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option("--radius", metavar="R", help="Of the ball. [default: 0.05; adaptive: 0.5]"),
+    ] = None,
+    m: Annotated[
+        int | None,
+        typer.Option("--m", metavar="M", help="Examples per ascent. [default: the run's batch size]"),
+    ] = None,
+    maximiser: Annotated[
+        str | None, typer.Option("--maximiser", metavar="ascent|projected", help="Of m-sharpness. [default: projected]")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE|DIR", help="Draw the spectra: PNG, SVG or PDF.")
+    ] = None,
     set_: Set = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -27,30 +66,48 @@ def sharpness(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure the sharpness of finished training runs: the largest eigenvalue of the loss Hessian at their weights.
+    """Measure how flat the training loss is where finished runs have ended, or were best.
 
     Each measurement is stored beside the run it belongs to, and joins its suite's table.
     """
-    from cmbench.experiments.settings import SharpnessSettings
+    import sys
+
+    from cmbench.experiments.flatness import ways_to_measure
     from cmbench.experiments.suite import load_suite
 
-    settings = load_suite(suite, kind="sharpness", sets=set_ or ()).settings
+    options = overrides(
+        **{"examples": "null" if examples == "all" else examples, "batch_size": batch_size},
+        **{"tolerance": tolerance, "top": top, "radius": radius, "m": m, "maximiser": maximiser},
+    )
+    given = [*options, *(set_ or ())]
+    settings = load_suite(suite, kind="sharpness", sets=given).settings
+    ways = ways_to_measure(settings, metric or (), given, at)
 
     from cmbench.cli.finish import finish
     from cmbench.cli.progress import Narrator
-    from cmbench.curvature.measure import completed_runs, measure_runs
+    from cmbench.curvature.measure import measure_runs
+    from cmbench.curvature.targets import completed_runs, find_targets
     from cmbench.experiments.environment import pick_device
-    from cmbench.experiments.plan import narrow
+    from cmbench.report.figures.drawing import checked_path
 
-    paths = results or completed_runs(out, settings.of, opt or ())
+    file = checked_path(plot, "spectrum") if plot else None
+    found = find_targets(targets, out, opt or ()) if targets else completed_runs(out, settings.of, opt or ())
     with Narrator(quiet=quiet) as narrator:
-        outcome, measured = measure_runs(
-            paths,
-            narrow(settings, SharpnessSettings),
+        outcome = measure_runs(
+            found,
+            ways,
+            out,
             pick_device(device),
             force=force,
             data_dir=data_dir,
             listener=narrator,
             product_done=narrator.product_done,
         )
-    finish(outcome, json=json, beside=measured)
+    if file:
+        from cmbench.report.figures.drawing import save
+        from cmbench.report.figures.spectrum import spectra
+
+        save(spectra(outcome.results), file)
+        if not quiet:
+            print(f"figure: {file}", file=sys.stderr)
+    finish(outcome, json=json, beside=[target.result for target in found])

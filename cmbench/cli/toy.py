@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cmbench.cli import landscapes
-from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set, overrides
 
 Surface = Annotated[
     str | None,
@@ -61,7 +61,7 @@ def toy(
 
     names = landscapes.expanded(suite, "toy") if suite else [toy_suite(surface)]
     sets = [
-        *landscapes.overrides(
+        *overrides(
             starts=starts,
             steps=steps,
             dim=dim,

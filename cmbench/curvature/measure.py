@@ -1,19 +1,17 @@
-"""The sharpness of a finished training run: from its result file to the largest eigenvalue at its weights."""
+"""Measurements of finished training runs, each a result of its own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from cmbench.curvature.hessian import Hessian, top_eigenvalue, weighted
-from cmbench.errors import MissingResults, UserError
+from cmbench.curvature.metrics import Problem, measure_metric
+from cmbench.curvature.targets import Target
+from cmbench.errors import UserError
 from cmbench.experiments.execute import Outcome, execute, in_turn
-from cmbench.experiments.files import WEIGHTS
 from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.record import Measurement
@@ -23,87 +21,72 @@ from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.text import canonical
 from cmbench.training import checkpoint
-from cmbench.workloads.base import Batch, Task, Workload
+from cmbench.workloads.base import Workload
 from cmbench.workloads.registry import get_workload
 
 
 def measure_runs(
-    paths: Sequence[Path],
-    settings: SharpnessSettings,
+    targets: Sequence[Target],
+    ways: Sequence[SharpnessSettings],
+    out: Path,
     device: torch.device,
     *,
     force: bool = False,
     data_dir: Path | None = None,
     listener: Listener | None = None,
     product_done: Callable[[], None] = lambda: None,
-) -> tuple[Outcome, list[Result]]:
-    """Measures the training runs in the result files `paths`, each stored beside its run; returns also the runs.
+) -> Outcome:
+    """Measures every target in each of the ways; the results lie beside the runs, or in `out`.
 
-    Earlier measurements among the files, which lie where the runs lie, are passed over. Raises `UserError` before
-    anything is measured when one of the others cannot be, or when there is no other.
+    Raises `UserError` before anything is measured when one of the targets cannot be.
     """
-    runs = [(path, result) for path in paths if (result := ResultStore.read(path)).kind != "sharpness"]
-    if not runs:
-        raise UserError(f"{paths[0]}: measurements alone are given; accepted: results of completed training runs")
-    planned = [(path, result, plan_measurement(path, result, settings)) for path, result in runs]
+    # A run's result and its last weights mean the same: the plan has it once.
+    planned = {
+        (spec.id, spec.suite.name, spec.label): (target, spec)
+        for target in targets
+        for spec in (plan_measurement(target, settings) for settings in ways)
+    }
+    weights = {spec.id: (target, target.weights(spec.settings.at)) for target, spec in planned.values()}
     workloads: dict[str, Workload] = {}
-    stores: dict[Path, ResultStore] = {}
-    results, skipped = [], 0
-    for path, result, spec in planned:
 
-        def run(
-            _: Sequence[RunSpec], path: Path = path, result: Result = result, spec: RunSpec[SharpnessSettings] = spec
-        ) -> list[Measurement]:
-            name = canonical([result.settings["workload"], result.settings.get("options")])
+    def run(specs: Sequence[RunSpec[SharpnessSettings]]) -> Iterator[Measurement]:
+        for spec in specs:
+            target, path = weights[spec.id]
+            trained = target.result.settings
+            name = canonical([trained["workload"], trained.get("options")])
             if name not in workloads:
-                workloads[name] = load_workload(result, path, device, data_dir)
-            return [measure(spec, path, workloads[name], device, product_done)]
+                workloads[name] = load_workload(target, device, data_dir)
+            yield measure(spec, target.result, path, workloads[name], device, product_done)
 
-        root = path.resolve().parents[2]
-        store = stores.setdefault(root, ResultStore(root))
-        outcome = execute([spec], store, in_turn(run), force=force, device=str(device), listener=listener)
-        results += outcome.results
-        skipped += outcome.skipped
-    return Outcome(results, skipped, [spec for *_, spec in planned]), [result for _, result in runs]
-
-
-def completed_runs(out: Path, suite: str, opts: Sequence[str] = ()) -> list[Path]:
-    """The result files of completed training runs of `suite`; only of `opts`, labels or names, where there are any.
-
-    Raises `MissingResults` where there are none.
-    """
-    found = [
-        path
-        for path, result in ResultStore(out).results(suite)
-        if result.kind == "train"
-        and result.status == "completed"
-        and (not opts or {result.label, result.optimizer and result.optimizer.name} & {*opts})
+    by_root: dict[Path, list[RunSpec[SharpnessSettings]]] = {}
+    for target, spec in planned.values():
+        by_root.setdefault(target.root(out).absolute(), []).append(spec)
+    outcomes = [
+        execute(specs, ResultStore(root), in_turn(run), force=force, device=str(device), listener=listener)
+        for root, specs in by_root.items()
     ]
-    if not found:
-        raise MissingResults(f"no completed run of '{suite}' in {out}: cmbench train --suite {suite}")
-    return found
+    results = [result for outcome in outcomes for result in outcome.results]
+    return Outcome(results, sum(outcome.skipped for outcome in outcomes), [spec for _, spec in planned.values()])
 
 
-def plan_measurement(path: Path, result: Result, settings: SharpnessSettings) -> RunSpec[SharpnessSettings]:
-    """The spec that measures the finished training run in `path`; raises `UserError` where there is none to measure."""
-    if result.kind != "train" or result.status != "completed":
-        raise UserError(f"{path}: a {result.kind} run that is {result.status}; accepted: a completed training run")
-    if not path.with_suffix(WEIGHTS).exists():
-        raise UserError(f"{path.with_suffix(WEIGHTS)}: the weights of this run are gone")
+def plan_measurement(target: Target, settings: SharpnessSettings) -> RunSpec[SharpnessSettings]:
+    """The spec that measures a target; what the target says of its weights comes before what the settings say."""
+    result = target.result
     return RunSpec(
         kind="sharpness",
         suite=result.suite,
         optimizer=result.optimizer,
         seed=result.seed,
-        settings=settings.model_copy(update={"of": result.id}),
+        settings=settings.model_copy(update={"of": result.id, "at": target.at or settings.at}),
         data=result.settings.get("data"),
     )
 
 
-def load_workload(result: Result, path: Path, device: torch.device, data_dir: Path | None = None) -> Workload:
+def load_workload(target: Target, device: torch.device, data_dir: Path | None = None) -> Workload:
     """The workload of a training run on `device`; raises `UserError` when it is another one than then."""
-    name, trained = result.settings["workload"], result.settings["data"]
-    workload = get_workload(name, str(path), data_dir, result.settings.get("options", {}))
+    path, settings = target.path, target.result.settings
+    name, trained = settings["workload"], settings["data"]
+    workload = get_workload(name, str(path), data_dir, settings.get("options", {}))
     if (here := workload.identity()) != trained:
         versions = {text.partition(".")[2] for text in (here, trained)}
         what = "by another version of the code" if len(versions) > 1 else "on other data"
@@ -112,51 +95,26 @@ def load_workload(result: Result, path: Path, device: torch.device, data_dir: Pa
     return workload
 
 
-def evaluation_batches(task: Task, batch_size: int, batches: int | None = None) -> list[tuple[Batch, float]]:
-    """So many training batches (all if None) with their weights: always the same ones, not augmented."""
-    every = task.batches(batch_size, generator(0, "sharpness"), augment=False)
-    return weighted(islice(every, batches), lambda batch: batch.targets.numel())
-
-
-def loss_of(task: Task) -> Callable[[nn.Module, Batch], Tensor]:
-    """The mean loss of a model on a batch."""
-    return lambda model, batch: task.loss(model, batch, None)[0]
-
-
-def loss_hessian(model: nn.Module, task: Task, batch_size: int, batches: int | None = None) -> tuple[Hessian, int]:
-    """The Hessian of the mean training loss over `evaluation_batches`, and the number of these."""
-    chosen = evaluation_batches(task, batch_size, batches)
-    return Hessian(model, loss_of(task), chosen), len(chosen)
-
-
 def measure(
     spec: RunSpec[SharpnessSettings],
-    path: Path,
+    trained: Result,
+    weights: Path,
     workload: Workload,
     device: torch.device,
     product_done: Callable[[], None] = lambda: None,
 ) -> Measurement:
-    """The largest eigenvalue of the Hessian of the mean training loss, in evaluation mode; of a stream's last task."""
+    """What the settings ask of the training loss at these weights, in evaluation mode; of a stream's last task."""
     began = time.perf_counter()
-    settings = spec.settings
     model = workload.model()
-    model.load_state_dict(checkpoint.load(path.with_suffix(WEIGHTS))["model"])
-    model = model.to(device).eval()
+    content = checkpoint.load(weights)
+    model.load_state_dict(content["model"])
     last = workload.tasks_of_run(generator(spec.seed, TASKS))[-1]
-    hessian, batches = loss_hessian(model, last, settings.batch_size, settings.batches)
-    found = top_eigenvalue(
-        hessian, iterations=settings.iterations, tolerance=settings.tolerance, product_done=product_done
+    problem = Problem(model.to(device).eval(), last, trained.settings["batch_size"], product_done)
+    found = measure_metric(problem, spec.settings)
+    return Measurement(
+        "failed" if found.error else "completed",
+        metrics=found.metrics | {"epoch": content.get("epoch")},
+        curves=dict(found.curves),
+        cost=Cost(wall_seconds=time.perf_counter() - began, steps=found.steps, gradient_evaluations=found.gradients),
+        error=found.error,
     )
-    cost = Cost(
-        wall_seconds=time.perf_counter() - began,
-        steps=found.products,
-        gradient_evaluations=found.products * batches * 2,
-    )
-    metrics: dict[str, float | None] = {
-        "top_eigenvalue": found.value,
-        "residual": found.residual,
-        "converged": float(found.converged),
-    }
-    if not found.converged:
-        return Measurement("failed", metrics=metrics, cost=cost, error="the eigenvalue did not converge")
-    return Measurement("completed", metrics=metrics, cost=cost)

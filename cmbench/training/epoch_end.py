@@ -57,7 +57,7 @@ class EpochEnd:
             # A second derivative does not go through a compiled model.
             with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"):
                 due = epoch % gauge.every_epochs == 0
-                values[name] = gauge.measure(learner.model.eval(), task) if due else None
+                values[name] = gauge.measure(learner.model.eval(), task, learner.processes) if due else None
         learner.model.train()
         return evaluation, values
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from cmbench.experiments.listener import Progress
 from cmbench.experiments.settings import TelemetrySettings
+from cmbench.training.processes import Processes
 from cmbench.workloads.base import Task
 
 
@@ -36,11 +37,12 @@ class Observer:
 class Gauge:
     """Something to be measured at the end of every so many epochs.
 
-    `measure` gets the model, in evaluation mode, and what it is trained on. It may draw random numbers.
+    `measure` gets the model, in evaluation mode, what it is trained on, and the processes that call it together. It may
+    draw random numbers.
     """
 
     every_epochs: int
-    measure: Callable[[nn.Module, Task], float]
+    measure: Callable[[nn.Module, Task, Processes], float]
 
 
 Gauges = Callable[[TelemetrySettings, int], Mapping[str, Gauge]]

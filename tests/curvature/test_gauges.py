@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cmbench.curvature.gauges import sharpness_gauges
-from cmbench.curvature.measure import evaluation_batches
+from cmbench.curvature.problem import evaluation_batches
 from cmbench.experiments.execute import execute, in_turn
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.store import ResultStore

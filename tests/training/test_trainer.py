@@ -268,7 +268,7 @@ def test_a_run_is_interrupted_after_an_evaluation_too(workloads, files):
 
     interrupt = DuringTheFirst()
 
-    def interrupts(model, task):
+    def interrupts(model, task, processes):
         interrupt.requested = True
         return 0.0
 
@@ -374,7 +374,7 @@ def test_telemetry_records_and_changes_nothing(workloads, files):
     watched = spec_for("digits", "adam_cm", "epochs=3", "schedule=constant", "decay=0.9", EVERYTHING)
     assert watched.id == spec.id
     plain = train(spec, digits, CPU, files)
-    gauge = Gauge(2, lambda model, task: torch.rand(()).item() + model(task.valid_inputs[:1]).numel())
+    gauge = Gauge(2, lambda model, task, _: torch.rand(()).item() + model(task.valid_inputs[:1]).numel())
     told = train(watched, digits, CPU, files, gauges=lambda *_: {"outputs": gauge})
     extra = {"gradient_norm", "buffer_variance", "buffer_cosine_similarity", "buffer_accepted", "outputs"}
     assert set(told.curves) - set(plain.curves) == extra

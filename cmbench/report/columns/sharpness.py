@@ -1,9 +1,9 @@
-"""The columns of sharpness measurements: in a table of the training runs that they are of, and in one of their own."""
+"""The columns of flatness: in a table of the training runs that were measured, and in one of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cmbench.experiments.result import Result
@@ -11,54 +11,105 @@ from cmbench.experiments.text import canonical, value_text
 from cmbench.report.columns.cells import mean_cell
 from cmbench.report.runs.run import Run, completed
 from cmbench.report.runs.same_settings import shared_settings
-from cmbench.report.table import Cell, Column
-
-_EXPLANATION = (
-    "Sharpness at the end of training: the largest eigenvalue of the Hessian of the training loss, as "
-    "`cmbench sharpness` measured it"
-)
+from cmbench.report.table import Cell, Column, Direction
 
 
-def top_eigenvalue(measurements: Mapping[str, Result], detail: str = "") -> Column[Sequence[Run]]:
+@dataclass(frozen=True)
+class _Quantity:
+    """The number that a metric's column shows: the key of a measurement's metrics, and its words."""
+
+    key: str
+    title: str
+    explanation: str
+    direction: Direction | None = "lower"
+
+
+_MEASURED = "as `cmbench sharpness` measured it"
+QUANTITIES: Mapping[str, _Quantity] = {
+    "top-eigenvalue": _Quantity(
+        "top_eigenvalue",
+        "sharpness λmax",
+        f"Sharpness at the end of training: the largest eigenvalue of the Hessian of the training loss, {_MEASURED}",
+    ),
+    "m-sharpness": _Quantity(
+        "m_sharpness",
+        "m-sharpness",
+        f"How much the loss of m training examples rises within a ball around the weights (Eq. 15), {_MEASURED}",
+    ),
+    "adaptive-sharpness": _Quantity(
+        "adaptive_sharpness",
+        "adaptive sharpness",
+        f"m-sharpness in a ball that is measured in units of the weights, so that rescaling them does not change it, "
+        f"{_MEASURED}",
+    ),
+    "trace": _Quantity(
+        "trace", "trace of H", f"Sum of all eigenvalues of the Hessian of the training loss, by Hutch++, {_MEASURED}"
+    ),
+    "spectrum": _Quantity(
+        "negative_share",
+        "share of λ<0",
+        f"Share of the eigenvalues of the Hessian of the training loss that are negative, {_MEASURED}",
+        None,
+    ),
+}
+
+
+def quantity_of(measurement: Result) -> str:
+    """The metric of a measurement, by its name on the command line."""
+    return str(measurement.settings.get("metric", "top-eigenvalue"))
+
+
+def flatness(metric: str, measurements: Mapping[str, Result], detail: str = "") -> Column[Sequence[Run]]:
     """Of training runs; `measurements` by the run that they are of, `detail` how they differ from other columns'."""
+    what = QUANTITIES[metric]
 
     def read(runs: Sequence[Run]) -> Cell:
         found = [measurements.get(result.id) for result in completed(runs)]
-        cell = mean_cell([_eigenvalue(each) if each and each.status == "completed" else None for each in found])
+        values = (each.metrics.get(what.key) if each and each.status == "completed" else None for each in found)
+        cell = mean_cell([*values])
         lost = sum(each is not None and each.status != "completed" for each in found)
         return replace(cell, notes=(*cell.notes, f"{lost} failed")) if lost else cell
 
     if not detail:
-        return Column("top_eigenvalue", "sharpness λmax", "lower", "significant", f"{_EXPLANATION}.", read)
-    key, title = f"top_eigenvalue[{detail}]", f"sharpness λmax ({detail})"
-    return Column(key, title, "lower", "significant", f"{_EXPLANATION} with {detail}.", read)
+        return Column(what.key, what.title, what.direction, "significant", f"{what.explanation}.", read)
+    key, title = f"{what.key}[{detail}]", f"{what.title} ({detail})"
+    return Column(key, title, what.direction, "significant", f"{what.explanation} with {detail}.", read)
 
 
-MEASURED: Column[Sequence[Run]] = replace(
-    top_eigenvalue({}),
-    read=lambda runs: replace(mean_cell([_eigenvalue(result) for result in completed(runs)]), notes=()),
-)
-"""Of runs that are measurements themselves."""
-COLUMNS = (MEASURED,)
+def measured(metric: str) -> Column[Sequence[Run]]:
+    """Of runs that are measurements themselves."""
+    key = QUANTITIES[metric].key
+
+    def read(runs: Sequence[Run]) -> Cell:
+        return replace(mean_cell([result.metrics.get(key) for result in completed(runs)]), notes=())
+
+    return replace(flatness(metric, {}), read=read)
 
 
-def top_eigenvalues(measured: Iterable[Result], trained: Iterable[Result]) -> list[Column[Sequence[Run]]]:
+COLUMNS = tuple(measured(metric) for metric in QUANTITIES)
+
+
+def flatness_columns(measurements: Iterable[Result], trained: Iterable[Result]) -> list[Column[Sequence[Run]]]:
     """A column for each way in which the runs `trained` were measured."""
     ids = {result.id for result in trained}
-    settings: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, dict[str, Any]]] = {}
     found: dict[str, dict[str, Result]] = {}
-    for result in measured:
+    for result in measurements:
         if result.settings.get("of") in ids:
             way = shared_settings("sharpness", result.settings)
-            settings.setdefault(canonical(way), way)
+            settings.setdefault(quantity_of(result), {}).setdefault(canonical(way), way)
             found.setdefault(canonical(way), {})[result.settings["of"]] = result
     columns = []
-    for key, way in settings.items():
-        # In the order of the alphabet, as the settings of one way may be stored in any.
-        varying = [name for name in sorted(way) if any(other.get(name) != way[name] for other in settings.values())]
-        columns.append(top_eigenvalue(found[key], ", ".join(f"{name}={value_text(way[name])}" for name in varying)))
+    for metric in (metric for metric in QUANTITIES if metric in settings):
+        ways = settings[metric]
+        for key, way in ways.items():
+            # In the order of the alphabet, as the settings of one way may be stored in any.
+            varying = [name for name in sorted(way) if any(other.get(name) != way[name] for other in ways.values())]
+            detail = ", ".join(f"{name}={value_text(way[name])}" for name in dict.fromkeys([*varying, *_always(way)]))
+            columns.append(flatness(metric, found[key], detail))
     return columns
 
 
-def _eigenvalue(result: Result) -> float | None:
-    return result.metrics.get("top_eigenvalue")
+def _always(way: Mapping[str, Any]) -> list[str]:
+    """Settings that a reader must see even where all agree on them: weights other than the last, one step of ascent."""
+    return [name for name, usual in (("at", "last"), ("maximiser", "projected")) if way.get(name, usual) != usual]

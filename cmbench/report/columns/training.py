@@ -16,7 +16,7 @@ from cmbench.report.columns.metrics import (
     final_of,
     mean_column,
 )
-from cmbench.report.columns.sharpness import top_eigenvalue
+from cmbench.report.columns.sharpness import QUANTITIES, flatness
 from cmbench.report.columns.speed_up import speed_up_over
 from cmbench.report.comparison import FEWEST, compare
 from cmbench.report.formats.numbers import Notation
@@ -127,8 +127,7 @@ COLUMNS: tuple[TrainingColumn, ...] = (
     *(EPOCH_BEST, TRAIN_PERPLEXITY_BEST, TRAIN_PERPLEXITY_FINAL, *FINALS_EXPLAINED, *AVERAGES_EXPLAINED),
     TRAIN_LOSS,
     DISTANCE,
-    top_eigenvalue({}),
-    top_eigenvalue({}, "SETTING=VALUE"),
+    *(flatness(metric, {}, detail) for metric in QUANTITIES for detail in ("", "SETTING=VALUE")),
     WALL_SECONDS,
     GRADIENTS,
 )

@@ -12,7 +12,7 @@ from cmbench.experiments.suite import ResolvedSuite
 from cmbench.optim.registry import REGISTRY
 from cmbench.report.captions import optimizer_text, plural
 from cmbench.report.columns.metrics import TrainingColumn, judged_by
-from cmbench.report.columns.sharpness import top_eigenvalues
+from cmbench.report.columns.sharpness import flatness_columns
 from cmbench.report.columns.training import TRAIN_LOSS
 from cmbench.report.formats.numbers import Notation
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
@@ -30,7 +30,7 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     """A table for every optimizer, its settings in the order of the grid; below the last one, the best of each."""
     done = completed(group.runs)
     metric, *_ = judged_by(done)
-    columns: Columns = [metric, TRAIN_LOSS, *top_eigenvalues(measured, done)]
+    columns: Columns = [metric, TRAIN_LOSS, *flatness_columns(measured, done)]
     seeds = sorted({run.seed for run in group.runs if run.result})
     by_label: dict[str, list[OptimizerRuns]] = {}
     for row in runs_by_optimizer(group):

@@ -8,7 +8,7 @@ from typing import Any
 from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.report.captions import plural, schedule_text
 from cmbench.report.columns.metrics import TrainingColumn, judged_by
-from cmbench.report.columns.sharpness import top_eigenvalues
+from cmbench.report.columns.sharpness import flatness_columns
 from cmbench.report.columns.speed_up import speed_up_note, speed_up_over
 from cmbench.report.columns.training import (
     DISTANCE,
@@ -39,7 +39,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     following = [
         *dict.fromkeys(column for metric in metrics for column in beside(metric)),
         *(TRAIN_LOSS, DISTANCE),
-        *top_eigenvalues(measured, done),
+        *flatness_columns(measured, done),
         *(WALL_SECONDS, GRADIENTS),
     ]
     seeds = {run.seed for run in group.runs if run.planned}

@@ -1,0 +1,93 @@
+"""Hessian-vector products of a loss over a fixed set of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Loss = Callable[[nn.Module, Any], Tensor]
+"""Mean loss of a model on a batch."""
+
+
+class Hessian:
+    """The Hessian H of the mean loss at the model's parameters, as an operator.
+
+    H v = ∇(∇L · v) by two backward passes (Pearlmutter 1994), summed over the batches with their weights. A gradient
+    that was differentiated is kept for the next product where there is one batch alone; of several, one is in memory
+    at a time. A parameter that the loss does not depend on has zero rows and columns.
+
+    Args:
+        model: its parameters that require a gradient are the n variables, in order, flattened. It is used in the mode
+            (training or evaluation) that it is in.
+        loss: mean loss of the model on a batch.
+        batches: the batches, each with its weight (its share of the examples; the weights sum to 1). Of several
+            processes, those of this one.
+        all_reduce: the sum over the processes of the products of each.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        batches: Sequence[tuple[Any, float]],
+        all_reduce: Callable[[Tensor], Tensor] = lambda product: product,
+    ) -> None:
+        self._model, self._loss, self._batches, self._all_reduce = model, loss, batches, all_reduce
+        self._params = [p for p in model.parameters() if p.requires_grad]
+        self._kept: list[Tensor] | None = None
+        self.size = sum(p.numel() for p in self._params)
+        self.products = 0
+
+    @property
+    def like(self) -> Tensor:
+        """A parameter, for the device and the dtype of vectors."""
+        return self._params[0]
+
+    def matvec(self, vector: Tensor) -> Tensor:
+        """H v for `vector` (n,); the result is (n,), of the parameters' device and dtype."""
+        parts = torch.split(vector.to(self.like), [p.numel() for p in self._params])
+        direction = [part.view_as(p) for part, p in zip(parts, self._params, strict=True)]
+        total = self.like.detach().new_zeros(self.size)
+        for batch, weight in self._batches:
+            # A linear output layer leaves no graph behind some gradients; their second derivative is zero.
+            reached = [(g, d) for g, d in zip(self._gradient(batch), direction, strict=True) if g.requires_grad]
+            if not reached:
+                continue
+            gradients, directions = zip(*reached, strict=True)
+            keep = self._kept is not None
+            product = torch.autograd.grad(
+                gradients, self._params, directions, retain_graph=keep, materialize_grads=True
+            )
+            total += weight * torch.cat([p.flatten() for p in product])
+        self.products += 1
+        return self._all_reduce(total)
+
+    def _gradient(self, batch: Any) -> Sequence[Tensor]:
+        if self._kept is not None:
+            return self._kept
+        with twice_differentiable():
+            gradient = torch.autograd.grad(
+                self._loss(self._model, batch), self._params, create_graph=True, materialize_grads=True
+            )
+        if len(self._batches) == 1:
+            self._kept = list(gradient)
+        return gradient
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Attention and recurrent layers by kernels that have a second derivative: torch's fast ones have none."""
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        yield
+
+
+def weighted(batches: Iterable[Any], size: Callable[[Any], int]) -> list[tuple[Any, float]]:
+    """`batches` with their shares of all examples, where `size` counts those of one."""
+    kept = list(batches)
+    total = sum(size(batch) for batch in kept)
+    return [(batch, size(batch) / total) for batch in kept]

@@ -1,0 +1,54 @@
+"""The spectral density of Hessians at the weights of training runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cmbench.errors import UserError
+from cmbench.experiments.result import Result
+from cmbench.report.figures.drawing import caption, legend, new_figure, optimizer_of, styles
+from cmbench.report.spectra import density, has_spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LEAST = 1e-8
+"""Densities below it are not drawn."""
+
+
+def spectra(results: Sequence[Result]) -> Figure:
+    """log-density of the eigenvalues, a panel for every suite, a line for every run in its optimizer's colour.
+
+    Raises `UserError` where no result is a spectrum.
+    """
+    kept = [result for result in results if has_spectrum(result)]
+    if not kept:
+        raise UserError("--plot: accepted with: --metric spectrum")
+    suites = list(dict.fromkeys(result.suite.name for result in kept))
+    figure, panels = new_figure(len(suites), 1, 7.5, 4.2)
+    looks, handles = styles(kept), {}
+    for suite, axes in zip(suites, panels[:, 0], strict=True):
+        own = [result for result in kept if result.suite.name == suite]
+        lowest, highest = (f([f(result.curves["nodes"]) for result in own]) for f in (min, max))
+        for result in own:
+            label = optimizer_of(result).label
+            at, shares = density(result, (highest - lowest or 1.0) / 200)
+            seen = np.where(shares > _LEAST, shares, np.nan)
+            look = looks[label]
+            (handles[label],) = axes.semilogy(
+                at, seen, color=look.colour, linestyle=look.dashes, linewidth=1.2 * look.weight, alpha=0.85
+            )
+        axes.set_xlabel("eigenvalue of the Hessian of the training loss")
+        axes.set_ylabel("density (share of eigenvalues per unit)")
+        axes.grid(alpha=0.25)
+    legend(figure, handles)
+    seeds = ", ".join(map(str, sorted({result.seed for result in kept})))
+    caption(
+        figure,
+        f"Spectral density at the weights of {', '.join(suites)}, one line per run, seeds {seeds}. By stochastic "
+        "Lanczos quadrature; every Ritz value is drawn as a Gaussian of a 200th of the range.",
+    )
+    return figure
