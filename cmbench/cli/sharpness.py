@@ -2,62 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set, overrides
 
+if TYPE_CHECKING:
+    from cmbench.experiments.result import Result
+
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TARGET]…", help="Completed training runs: results, weights, ids, folders, SUITE[/OPTIMIZER]."
+    ),
+]
+Suite = Annotated[
+    str,
+    typer.Option("--suite", metavar="NAME|FILE", help="How to measure, and (without TARGET) which suite's runs."),
+]
+Metric = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="top-eigenvalue, m-sharpness, adaptive-sharpness, trace or spectrum; repeatable.",
+    ),
+]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="last|best|epoch=N", help="Which of a run's weights. [default: last]")
+]
+Examples = Annotated[
+    str | None, typer.Option("--examples", metavar="N|all", help="Training examples of the loss. [default: all]")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="N", help="Examples in memory at a time. [default: 500]")
+]
+Tolerance = Annotated[
+    float | None, typer.Option("--tolerance", metavar="T", help="Relative residual to reach. [default: 1e-3]")
+]
+Top = Annotated[int | None, typer.Option("--top", metavar="K", help="So many eigenvalues. [default: 1]")]
+Radius = Annotated[
+    float | None, typer.Option("--radius", metavar="R", help="Of the ball. [default: 0.05; adaptive: 0.5]")
+]
+M = Annotated[int | None, typer.Option("--m", metavar="M", help="Examples per ascent. [default: the run's batch size]")]
+Maximiser = Annotated[
+    str | None, typer.Option("--maximiser", metavar="ascent|projected", help="Of m-sharpness. [default: projected]")
+]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE|DIR", help="Draw the spectra: PNG, SVG or PDF.")]
+
 
 def sharpness(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[TARGET]…", help="Completed training runs: results, weights, ids, folders, SUITE[/OPTIMIZER]."
-        ),
-    ] = None,
-    suite: Annotated[
-        str,
-        typer.Option("--suite", metavar="NAME|FILE", help="How to measure, and (without TARGET) which suite's runs."),
-    ] = "sharpness",
+    targets: Targets = None,
+    suite: Suite = "sharpness",
     opt: Opt = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME",
-            help="top-eigenvalue, m-sharpness, adaptive-sharpness, trace or spectrum; repeatable.",
-        ),
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="last|best|epoch=N", help="Which of a run's weights. [default: last]")
-    ] = None,
-    examples: Annotated[
-        str | None, typer.Option("--examples", metavar="N|all", help="Training examples of the loss. [default: all]")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="N", help="Examples in memory at a time. [default: 500]")
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option("--tolerance", metavar="T", help="Relative residual to reach. [default: 1e-3]"),
-    ] = None,
-    top: Annotated[int | None, typer.Option("--top", metavar="K", help="So many eigenvalues. [default: 1]")] = None,
-    radius: Annotated[
-        float | None,
-        typer.Option("--radius", metavar="R", help="Of the ball. [default: 0.05; adaptive: 0.5]"),
-    ] = None,
-    m: Annotated[
-        int | None,
-        typer.Option("--m", metavar="M", help="Examples per ascent. [default: the run's batch size]"),
-    ] = None,
-    maximiser: Annotated[
-        str | None, typer.Option("--maximiser", metavar="ascent|projected", help="Of m-sharpness. [default: projected]")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE|DIR", help="Draw the spectra: PNG, SVG or PDF.")
-    ] = None,
+    metric: Metric = None,
+    at: At = None,
+    examples: Examples = None,
+    batch_size: BatchSize = None,
+    tolerance: Tolerance = None,
+    top: Top = None,
+    radius: Radius = None,
+    m: M = None,
+    maximiser: Maximiser = None,
+    plot: Plot = None,
     set_: Set = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -70,14 +81,13 @@ def sharpness(
 
     Each measurement is stored beside the run it belongs to, and joins its suite's table.
     """
-    import sys
-
     from cmbench.experiments.flatness import ways_to_measure
     from cmbench.experiments.suite import load_suite
 
     options = overrides(
-        **{"examples": "null" if examples == "all" else examples, "batch_size": batch_size},
-        **{"tolerance": tolerance, "top": top, "radius": radius, "m": m, "maximiser": maximiser},
+        examples="null" if examples == "all" else examples,
+        **{"batch_size": batch_size, "tolerance": tolerance, "top": top},
+        **{"radius": radius, "m": m, "maximiser": maximiser},
     )
     given = [*options, *(set_ or ())]
     settings = load_suite(suite, kind="sharpness", sets=given).settings
@@ -93,21 +103,24 @@ def sharpness(
     file = checked_path(plot, "spectrum") if plot else None
     found = find_targets(targets, out, opt or ()) if targets else completed_runs(out, settings.of, opt or ())
     with Narrator(quiet=quiet) as narrator:
-        outcome = measure_runs(
-            found,
-            ways,
-            out,
-            pick_device(device),
-            force=force,
-            data_dir=data_dir,
-            listener=narrator,
-            product_done=narrator.product_done,
-        )
+        how: dict[str, Any] = {
+            "force": force,
+            "data_dir": data_dir,
+            "listener": narrator,
+            "product_done": narrator.product_done,
+        }
+        outcome = measure_runs(found, ways, out, pick_device(device), **how)
     if file:
-        from cmbench.report.figures.drawing import save
-        from cmbench.report.figures.spectrum import spectra
-
-        save(spectra(outcome.results), file)
-        if not quiet:
-            print(f"figure: {file}", file=sys.stderr)
+        _draw(outcome.results, file, quiet)
     finish(outcome, json=json, beside=[target.result for target in found])
+
+
+def _draw(results: Sequence[Result], file: Path, quiet: bool) -> None:
+    import sys
+
+    from cmbench.report.figures.drawing import save
+    from cmbench.report.figures.spectrum import spectra
+
+    save(spectra(results), file)
+    if not quiet:
+        print(f"figure: {file}", file=sys.stderr)

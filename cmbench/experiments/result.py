@@ -57,14 +57,20 @@ class JudgedBy(_Record):
 
 
 class Cost(_Record):
-    """What a run took. Evaluation time is kept apart from the time of the optimization itself."""
+    """What a run took. Of `wall_seconds`, all of it, evaluation took a part, of which telemetry took a part."""
 
     wall_seconds: float
     evaluation_seconds: float = 0.0
+    telemetry_seconds: float = 0.0
     steps: int
     gradient_evaluations: int
     peak_memory_bytes: int | None = None
     optimizer_state_bytes: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Without what was only watched: a run takes as long with telemetry as without."""
+        return self.wall_seconds - self.telemetry_seconds
 
 
 class Result(_Record):

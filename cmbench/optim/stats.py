@@ -20,8 +20,9 @@ class BufferStats:
     occupancy: entries in a buffer.
     accepted: entries that a buffer has stored since the last call.
     variance: mean over coordinates of the variance among the entries; NaN when there is none.
-    cosine_similarity: mean cosine of the angle between the entry of the highest priority and the others (Figure 8);
-        NaN where there are fewer than two entries.
+    agreement: mean cosine of the angle between the entry of the largest norm and the others, as the paper defines it
+        for Figure 8; NaN where there are fewer than two entries.
+    cosine_similarity: the same to the entry of the highest priority, which is decayed and need not be the largest.
     ages, priorities: of the entries of each buffer, in the order of the slots: steps since it was stored, and the norm
         by which it is ranked, decayed.
     """
@@ -29,6 +30,7 @@ class BufferStats:
     occupancy: float
     accepted: float
     variance: float
+    agreement: float
     cosine_similarity: float
     ages: list[list[int]]
     priorities: list[list[float]]
@@ -64,8 +66,9 @@ def measure_buffer(
     stats = BufferStats(
         occupancy=sum(map(len, filled)) / len(filled),
         accepted=total - accepted_before,
-        variance=_mean([variance / size for (variance, _), size in zip(spreads, sizes, strict=True)]),
-        cosine_similarity=_mean([cosine for _, cosine in spreads]),
+        variance=_mean([variance / size for (variance, *_), size in zip(spreads, sizes, strict=True)]),
+        agreement=_mean([agreement for _, agreement, _ in spreads]),
+        cosine_similarity=_mean([cosine for *_, cosine in spreads]),
         ages=[[buffer[k] for k in kept] for buffer, kept in zip(ages, filled, strict=True)],
         priorities=[[buffer[k] for k in kept] for buffer, kept in zip(priorities, filled, strict=True)],
     )
@@ -82,17 +85,19 @@ def _products(stack: Tensor, lanes: bool) -> Tensor:
     return rows.to(wide) @ rows.to(wide).mT
 
 
-def _spread(products: Tensor, kept: list[int], ranks: list[float]) -> tuple[float, float]:
-    """Sum over coordinates of the variance among the entries `kept`, and the mean cosine of the first to the others."""
+def _spread(products: Tensor, kept: list[int], ranks: list[float]) -> tuple[float, float, float]:
+    """Sum over coordinates of the variance among the entries `kept`; the mean cosines of the largest, and of the first
+    by rank, to the others.
+    """
     if not kept:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     g = products[kept][:, kept].double()
     variance = (g.diagonal().mean() - g.mean()).clamp(min=0).item()
-    highest = max(range(len(kept)), key=lambda k: ranks[kept[k]])
     norms = g.diagonal().clamp(min=0).sqrt()
-    cosines = g[highest] / (norms[highest] * norms)
-    others = [cosines[k].item() for k in range(len(kept)) if k != highest]
-    return variance, _mean(others)
+    cosines = g / torch.outer(norms, norms)
+    largest, first = int(norms.argmax()), max(range(len(kept)), key=lambda k: ranks[kept[k]])
+    to_others = [_mean([c for k, c in enumerate(cosines[one].tolist()) if k != one]) for one in (largest, first)]
+    return variance, to_others[0], to_others[1]
 
 
 def _mean(values: Sequence[float]) -> float:

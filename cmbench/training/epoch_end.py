@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -27,6 +28,7 @@ class EpochEnd:
         position: Position,
     ) -> None:
         self._learner, self._tasks, self._telemetry, self._gauges = learner, tasks, telemetry, gauges
+        self._position = position
         # Since its checkpoint a buffer has counted from the beginning.
         self._accepted = math.fsum(known(position.curves.get("buffer_accepted", [])))
 
@@ -52,6 +54,7 @@ class EpochEnd:
             average = learner.evaluate_average(task)
             values["val_loss_average"] = average.loss if average else None
             values[f"val_{task.metric.name}_average"] = average.metric if average else None
+        before = time.perf_counter()
         values |= self._recorded(rows)
         for name, gauge in self._gauges.items():
             # A second derivative does not go through a compiled model.
@@ -59,6 +62,7 @@ class EpochEnd:
                 due = epoch % gauge.every_epochs == 0
                 values[name] = gauge.measure(learner.model.eval(), task, learner.processes) if due else None
         learner.model.train()
+        self._position.telemetry_seconds += time.perf_counter() - before
         return evaluation, values
 
     def _recorded(self, rows: Sequence[Sequence[float]]) -> dict[str, float | None]:
@@ -68,7 +72,8 @@ class EpochEnd:
             norms = [row[1] for row in rows if len(row) > 1 and math.isfinite(row[1])]
             values["gradient_norm"] = mean(norms) if norms else None
         if self._telemetry.buffer and (stats := self._learner.buffer_stats()):
-            values |= {"buffer_variance": stats.variance, "buffer_cosine_similarity": stats.cosine_similarity}
+            values |= {"buffer_variance": stats.variance, "buffer_agreement": stats.agreement}
+            values["buffer_cosine_similarity"] = stats.cosine_similarity
             values["buffer_accepted"], self._accepted = stats.accepted - self._accepted, 0
         return values
 

@@ -27,6 +27,7 @@ def measurement(
     cost = Cost(
         wall_seconds=position.wall_seconds,
         evaluation_seconds=position.evaluation_seconds,
+        telemetry_seconds=position.telemetry_seconds,
         steps=position.step,
         gradient_evaluations=position.gradient_evaluations,
         peak_memory_bytes=_peak_memory(learner.device),

@@ -24,6 +24,7 @@ class Position:
     best_epoch: int = 0
     wall_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    telemetry_seconds: float = 0.0
     rows: list[list[float]] = field(default_factory=list)
     """Loss, and gradient norm where it is recorded, of this epoch's steps."""
     curves: dict[str, list[float | None]] = field(default_factory=dict)

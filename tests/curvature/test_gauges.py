@@ -29,7 +29,7 @@ def test_the_top_eigenvalue_of_an_epoch_is_that_of_power_iteration_at_its_weight
     model = digits.model()
     model.load_state_dict(torch.load(store.path(spec, ".pt"), weights_only=True)["model"])
     model.double()
-    ((batch, _),) = evaluation_batches(digits, 60, 1)
+    ((batch, _),) = evaluation_batches(digits, 60, 60)
     batch = batch._replace(inputs=batch.inputs.double())
     origin = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
 

@@ -56,7 +56,7 @@ NOT_RUN = {
 _SHORT = "--set epochs=2 --set schedule.milestones=[1]"
 _FOUR = "--set epochs=4 --set schedule=constant"
 _FEW = "--starts 5 --steps 50"
-_ROUGH = "--set tolerance=0.3 --set batches=1 --set batch_size=100"
+_ROUGH = "--tolerance 0.3 --examples 100"
 REDUCED = {
     "cmbench train --suite digits --jobs auto --quiet": f"{_SHORT} --seeds 2 --opt adam --opt adam_cm",
     "cmbench train --suite digits --seeds 5 --out results": f"{_SHORT} --seeds 2 --opt adam",
@@ -103,6 +103,10 @@ REDUCED = {
     "cmbench sharpness": _ROUGH,
     "cmbench sharpness --opt adam": _ROUGH,
     "cmbench sharpness results/digits/adam_cm/*.json": _ROUGH,
+    "cmbench sharpness digits/adam --metric m-sharpness --metric trace --at best --examples 500": "--examples 100",
+    "cmbench sharpness digits/adam_cm --metric spectrum --examples 500 --plot spectrum.png": (
+        "--examples 100 --set vectors=1 --set steps=5"
+    ),
     "cmbench doctor --suite digits": "--steps 8 --set checkpoint.every_steps=3",
 }
 """Commands that would take minutes, each with what is put after it."""

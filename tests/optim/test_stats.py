@@ -22,13 +22,12 @@ def run(steps=12, **options):
 
 def expected(entries, priorities):
     rows = np.stack(entries)
-    highest = int(np.argmax(priorities))
-    cosines = [
-        rows[highest] @ row / np.linalg.norm(rows[highest]) / np.linalg.norm(row)
-        for k, row in enumerate(rows)
-        if k != highest
-    ]
-    return rows.var(0).mean(), np.mean(cosines)
+    norms = np.linalg.norm(rows, axis=1)
+    agreement, cosine = (
+        np.mean([rows[first] @ row / norms[first] / norms[k] for k, row in enumerate(rows) if k != first])
+        for first in (np.argmax(norms), np.argmax(priorities))
+    )
+    return rows.var(0).mean(), agreement, cosine
 
 
 @pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
@@ -37,7 +36,9 @@ def test_variance_and_cosine_similarity_are_those_of_the_entries(options):
     stats = optimizer.buffer_stats()
     state = [optimizer.state[p] for p in params]
     rows = [torch.cat([s[f"slot_{k}"].flatten() for s in state]).double().numpy() for k in range(4)]
-    variance, cosine = expected(rows, state[0]["priorities"].numpy())
+    variance, agreement, cosine = expected(rows, state[0]["priorities"].numpy())
+    assert agreement != pytest.approx(cosine)  # what is decayed ranks otherwise
+    assert stats.agreement == pytest.approx(agreement, rel=1e-3, abs=1e-5)
     assert stats.variance == pytest.approx(variance, rel=1e-4)
     assert stats.cosine_similarity == pytest.approx(cosine, rel=1e-3, abs=1e-5)
     assert stats.occupancy == 4
@@ -59,7 +60,8 @@ def test_where_there_are_several_buffers_it_is_the_mean_over_them(scope):
         for lane in range(200):
             rows = [np.concatenate([s[f"slot_{k}"][lane].double().numpy() for s in state]) for k in range(4)]
             found.append(expected(rows, state[0]["priorities"][:, lane].numpy()))
-    variance, cosine = np.mean(found, 0)
+    variance, agreement, cosine = np.mean(found, 0)
+    assert stats.agreement == pytest.approx(agreement, rel=1e-3, abs=1e-5)
     assert stats.variance == pytest.approx(variance, rel=1e-4)
     assert stats.cosine_similarity == pytest.approx(cosine, rel=1e-3, abs=1e-5)
     assert len(stats.ages) == len(stats.priorities) == len(found)

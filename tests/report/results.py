@@ -12,6 +12,7 @@ from cmbench.experiments.result import Cost, Result
 from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, load_suite
+from cmbench.report.columns.sharpness import QUANTITIES
 from cmbench.report.table import Cell, Column, Direction, RunCounts, Table
 
 DATA = "0123456789abcdef"
@@ -89,7 +90,7 @@ def train_results(specs: Sequence[RunSpec], accuracies: Mapping[str, Sequence[fl
     ]
 
 
-def sharpness_of(result: Result, eigenvalue: float, **settings: Any) -> Result:
+def sharpness_of(result: Result, value: float, **settings: Any) -> Result:
     spec = RunSpec(
         kind="sharpness",
         suite=result.suite,
@@ -97,7 +98,7 @@ def sharpness_of(result: Result, eigenvalue: float, **settings: Any) -> Result:
         seed=result.seed,
         settings=SharpnessSettings(of=result.id, **settings),
     )
-    return result_of(spec, metrics={"top_eigenvalue": eigenvalue})
+    return result_of(spec, metrics={QUANTITIES[spec.settings.metric].key: value})
 
 
 def save(root: Path, specs: Sequence[RunSpec], results: Sequence[Result]) -> None:

@@ -376,7 +376,14 @@ def test_telemetry_records_and_changes_nothing(workloads, files):
     plain = train(spec, digits, CPU, files)
     gauge = Gauge(2, lambda model, task, _: torch.rand(()).item() + model(task.valid_inputs[:1]).numel())
     told = train(watched, digits, CPU, files, gauges=lambda *_: {"outputs": gauge})
-    extra = {"gradient_norm", "buffer_variance", "buffer_cosine_similarity", "buffer_accepted", "outputs"}
+    extra = {
+        "gradient_norm",
+        "buffer_variance",
+        "buffer_agreement",
+        "buffer_cosine_similarity",
+        "buffer_accepted",
+        "outputs",
+    }
     assert set(told.curves) - set(plain.curves) == extra
     assert {key: told.curves[key] for key in plain.curves} == plain.curves
     assert told.curves["outputs"][0] is told.curves["outputs"][2] is None

@@ -39,8 +39,8 @@ QUANTITIES: Mapping[str, _Quantity] = {
     "adaptive-sharpness": _Quantity(
         "adaptive_sharpness",
         "adaptive sharpness",
-        f"m-sharpness in a ball that is measured in units of the weights, so that rescaling them does not change it, "
-        f"{_MEASURED}",
+        f"As m-sharpness, in a ball that is measured in units of the weights, so that rescaling them does not change "
+        f"it, {_MEASURED}",
     ),
     "trace": _Quantity(
         "trace", "trace of H", f"Sum of all eigenvalues of the Hessian of the training loss, by Hutch++, {_MEASURED}"

@@ -68,8 +68,8 @@ DISTANCE = mean_column(
 )  # fmt: skip
 WALL_SECONDS = mean_column(
     "wall_seconds", "seconds per run", None, "significant",
-    "Wall-clock seconds that a run took, its evaluations among them.",
-    lambda result: result.cost.wall_seconds if result.cost else None,
+    "Wall-clock seconds that a run took, its evaluations among them but not its telemetry.",
+    lambda result: result.cost.seconds if result.cost else None,
 )  # fmt: skip
 GRADIENTS = mean_column(
     "gradient_evaluations", "gradients per run", None, "integer",

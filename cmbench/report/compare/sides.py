@@ -181,5 +181,5 @@ def _record(result: Result) -> RunRecord:
             values[name] = (result.metrics[name],)
         elif result.kind == "convergence" and name in result.curves:
             values[name] = tuple(result.curves[name])
-    seconds = result.cost.wall_seconds if result.cost else None
+    seconds = result.cost.seconds if result.cost else None
     return RunRecord(id=result.id, seed=result.seed, status=result.status, wall_seconds=seconds, values=values)

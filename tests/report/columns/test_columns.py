@@ -9,6 +9,7 @@ import pytest
 from cmbench import report
 from cmbench.experiments.plan import plan_convergence, plan_landscapes, plan_training
 from cmbench.experiments.suite import load_suite
+from cmbench.report.columns.sharpness import QUANTITIES
 from tests.report.results import (
     DATA,
     ESCAPE,
@@ -51,8 +52,12 @@ def training_results():
         result.metrics["val_accuracy_average_final"] = 90.0
     digits = train_results(plan_training(load_suite("digits"), DATA), {"adam": [90.0, 91.0], "adam_cm": [92.0, 94.0]})
     lone = train_results(plan_training(load_suite("fashion_mnist"), DATA), {"adam": [90.0]})
-    ways = [sharpness_of(digits[0], 20.0, tolerance=tolerance) for tolerance in (0.1, 0.2)]
-    return [*results, *digits, *ways, sharpness_of(lone[0], 7.0)]
+    alone = train_results(plan_training(load_suite("gpt"), DATA), {"adam": [90.0]})
+    measured = []
+    for metric in QUANTITIES:
+        ways = [sharpness_of(digits[0], 20.0, metric=metric, examples=examples) for examples in (10, 20)]
+        measured += [*ways, sharpness_of(lone[0], 7.0, metric=metric), sharpness_of(alone[0], 7.0, metric=metric)]
+    return [*results, *digits, *lone, *measured]
 
 
 def landscape_results(folder):

@@ -119,7 +119,7 @@ CLAIMS: tuple[Claim, ...] = (
     _figure8("cm-less-variance", "the entries of Adam+CM's buffer vary less than those of Adam+CG's",
              "buffer_variance@mean", "lower", ((_CM,), (_CG,))),
     _figure8("cm-agrees", "the entries of Adam+CM's buffer agree more with each other than those of Adam+CG's",
-             "buffer_cosine_similarity@mean", "higher", ((_CM,), (_CG,))),
+             "buffer_agreement@mean", "higher", ((_CM,), (_CG,))),
     *_by_dataset("cifar10", "CIFAR-10"),
     *_by_dataset("cifar100", "CIFAR-100"),
     _figure(15, "cm-over-meg", "on CIFAR-10, Adam+CM and Adam+SAM+CM are more accurate than Adam+MEG", "cifar10",
