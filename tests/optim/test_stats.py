@@ -9,13 +9,13 @@ import torch
 from cmbench.optim import create_optimizer
 
 
-def run(steps=12, **options):
+def run(steps=12, large=None, **options):
     torch.manual_seed(0)
     params = [torch.randn(200, 200, requires_grad=True), torch.randn(200, 7, requires_grad=True)]
-    optimizer = create_optimizer("adam_cm", params, capacity=4, decay=0.9, **options)
-    for _ in range(steps):
+    optimizer = create_optimizer("adam_cm", params, capacity=4, decay=0.5, **options)
+    for step in range(steps):
         for param in params:
-            param.grad = torch.randn_like(param)
+            param.grad = torch.randn_like(param) * (3 if step == large else 1)
         optimizer.step()
     return params, optimizer
 
@@ -32,7 +32,7 @@ def expected(entries, priorities):
 
 @pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
 def test_variance_and_cosine_similarity_are_those_of_the_entries(options):
-    params, optimizer = run(**options)
+    params, optimizer = run(large=9, **options)
     stats = optimizer.buffer_stats()
     state = [optimizer.state[p] for p in params]
     rows = [torch.cat([s[f"slot_{k}"].flatten() for s in state]).double().numpy() for k in range(4)]

@@ -388,6 +388,8 @@ def test_telemetry_records_and_changes_nothing(workloads, files):
     assert {key: told.curves[key] for key in plain.curves} == plain.curves
     assert told.curves["outputs"][0] is told.curves["outputs"][2] is None
     assert 10 < told.curves["outputs"][1] < 11
+    assert 0 < told.cost.telemetry_seconds < told.cost.evaluation_seconds < told.cost.wall_seconds
+    assert told.cost.seconds == told.cost.wall_seconds - told.cost.telemetry_seconds
 
     # The same, written out.
     torch.manual_seed(derived_seed(0, "weights"))
