@@ -68,6 +68,7 @@ REDUCED = {
     "cmbench train --suite digits": f"{_SHORT} --seeds 3",
     "cmbench train --suite digits --seeds 2 --quiet": f"{_SHORT} --seeds 1 --opt adam",
     "cmbench train --suite wine --quiet": "--seeds 1 --opt adam",
+    "cmbench train --suite wine --plot wine.png --axis gradients": "--seeds 1 --opt adam --opt adam_cm",
     "cmbench train --suite wine --jobs 2 --quiet": "--seeds 1 --opt adam",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",

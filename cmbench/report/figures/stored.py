@@ -1,0 +1,89 @@
+"""Every figure that stored results allow: what each is called, and how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cmbench.experiments.result import Result
+from cmbench.experiments.suite import ResolvedSuite
+from cmbench.experiments.text import canonical, value_text
+from cmbench.report.figures.choice import draw_landscapes
+from cmbench.report.figures.drawing import Views
+from cmbench.report.figures.training.axis import Axis
+from cmbench.report.figures.training.curves import learning_curves
+from cmbench.report.figures.training.rows import TrainingRuns
+from cmbench.report.runs.every_group import every_group
+from cmbench.report.runs.groups import Group
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CELL = ("surface", "domain", "sharpness", "data", "capacity", "beta")
+"""Settings in which the cells of one landscape figure differ."""
+
+
+@dataclass(frozen=True)
+class StoredFigure:
+    """A figure under the name of its file; `draw` draws it."""
+
+    name: str
+    draw: Callable[[], Figure]
+
+
+def figures_of(
+    results: Sequence[Result], views: Views, axis: Axis | None = None, suites: Iterable[ResolvedSuite] = ()
+) -> list[StoredFigure]:
+    """Every figure that `results` allow, suite by suite: `SUITE_curves` of training, `SUITE` of landscapes.
+
+    `axis` is the horizontal axis of curves, by default the one that suits each figure. Settings of one suite that
+    differ have figures of their own, `SUITE_2…` from the second on. `views` gives the surfaces of landscapes, and
+    `suites` are those of `tables`.
+    """
+    groups = list(every_group(results, suites))
+    return [*_of_training(groups, axis), *_of_landscapes(groups, views)]
+
+
+def _of_training(groups: Sequence[Group], axis: Axis | None) -> Iterator[StoredFigure]:
+    for name, runs in training_runs(groups):
+        yield StoredFigure(f"{name}_curves", partial(learning_curves, runs, axis or "epochs"))
+
+
+def training_runs(groups: Iterable[Group]) -> list[tuple[str, TrainingRuns]]:
+    """The runs of every set of settings of which one is drawn, under the name that its files begin with."""
+    found: list[tuple[str, TrainingRuns]] = []
+    for group in groups:
+        if group.suite.kind == "train" and (runs := TrainingRuns.of(group)).rows:
+            found.append((_numbered(group.suite.name, [each.group.suite.name for _, each in found]), runs))
+    return found
+
+
+def _of_landscapes(groups: Sequence[Group], views: Views) -> Iterator[StoredFigure]:
+    figures: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.suite.kind in ("toy", "escape-ratio", "convergence") and any(_finished(group)):
+            settings = {key: value for key, value in group.settings.items() if key not in _CELL}
+            key = canonical([group.suite.name, group.suite.kind, settings, group.runs[0].seed])
+            figures.setdefault(key, []).append(group)
+    names: list[str] = []
+    for members in figures.values():
+        suite = members[0].suite
+        described = f": {suite.suite.settings.description}" if suite.suite else ""
+        differs = dict.fromkeys(f"{each.key} {value_text(each.value)}" for group in members for each in group.differs)
+        title = f"Suite {suite.name}{described}" + (f" (with {', '.join(differs)})" if differs else "")
+        paper = suite.suite.settings.paper if suite.suite else None
+        finished = [result for group in members for result in _finished(group)]
+        yield StoredFigure(_numbered(suite.name, names), partial(draw_landscapes, finished, views, paper, title))
+        names.append(suite.name)
+
+
+def _finished(group: Group) -> list[Result]:
+    return [run.result for run in group.runs if run.result and run.result.finished]
+
+
+def _numbered(name: str, earlier: Sequence[str]) -> str:
+    """`digits`, and `digits_2` where there is one of that name before it."""
+    count = earlier.count(name)
+    return f"{name}_{count + 1}" if count else name
