@@ -80,6 +80,7 @@ def report(
     missing: list[str] = []
     tables: list[report.Table] = []
     drawn: list[Results] = []
+    shown: list[tuple[int, Results]] = []
     if suite or not (table or figure):
         found = report.load_results(out, suite or ())
         drawn.append(found)
@@ -90,7 +91,7 @@ def report(
     if table or figure:
         every = report.load_results(out)
         drawn += [every.of_place("table", number) for number in table or ()]
-        drawn += [every.of_place("figure", number) for number in figure or ()]
+        shown += [(number, every.of_place("figure", number)) for number in figure or ()]
         places = [report.place_tables("table", number, every, out) for number in table or ()]
         places += [report.place_tables("figure", number, every, out) for number in figure or ()]
         tables += [each for place in places for each in place.tables]
@@ -102,6 +103,8 @@ def report(
 
         for results in drawn:
             save_figures(report.figures_of(results, view_of, axis), folder)
+        for number, results in shown:
+            save_figures(report.figures_of_place(number, results, view_of, axis), folder)
     if missing:
         raise MissingResults("\n".join(dict.fromkeys(missing)))
 

@@ -42,7 +42,7 @@ def caption(figure):
 def test_report_draws_what_the_results_allow(trained, saved):
     done = trained("report", "--plot", "figures")
     assert done.stdout == trained("report").stdout
-    assert {"wine_curves.png", "levy.png"} <= saved.keys()
+    assert saved.keys() == {"wine_curves.png", "wine_target.png", "wine_sharpness.png", "levy.png"}
     for name in saved:
         assert f"figure: figures/{name}" in done.stderr
         assert (trained.folder / "figures" / name).read_bytes().startswith(b"\x89PNG")
@@ -103,3 +103,43 @@ def test_a_run_that_diverges_is_marked(cmbench, saved):
 def test_what_cannot_be_drawn_is_said_before_anything_runs(cmbench, arguments, message):
     assert message in cmbench(*arguments, code=2).stderr
     assert cmbench.files() == []
+
+
+def test_a_target_is_drawn_against_gradients(trained, saved):
+    trained("report", "--plot", "targets")
+    (axes,) = saved["wine_target.png"].axes
+    assert axes.get_xlabel() == "gradient evaluations"
+    runs = [result for result in trained.results() if result["kind"] == "train"]
+    target = sorted(max(result["curves"]["val_accuracy"]) for result in runs)[(len(runs) - 1) // 2]
+    assert f"{target:.4g}" in axes.get_title()
+    for line, label in zip(axes.lines, ("adam", "adam_sam"), strict=True):
+        own = [result["curves"]["val_accuracy"] for result in runs if result["optimizer"]["label"] == label]
+        assert line.get_ydata()[-1] == sum(max(curve) >= target for curve in own) / 2
+
+
+def test_sharpness_is_drawn_against_the_metric_a_mark_per_run(trained, saved):
+    trained("report", "--plot", "sharpness")
+    (axes,) = saved["wine_sharpness.png"].axes
+    runs = [result["curves"] for result in trained.results() if result["kind"] == "train"]
+    marks = sorted(tuple(point) for line in axes.lines for point in line.get_xydata().tolist())
+    assert marks == sorted((curves["top_eigenvalue"][-1], curves["val_accuracy"][-1]) for curves in runs)
+
+
+def test_sharpness_that_was_measured_afterwards_is_drawn(cmbench, saved):
+    cmbench("train", "--suite", "wine", *SHORT)
+    cmbench("report", "--plot", "figures")
+    assert "wine_sharpness.png" not in saved
+    cmbench("sharpness", "results", "--quiet")
+    cmbench("report", "--plot", "figures")
+    measured = [result["metrics"]["top_eigenvalue"] for result in cmbench.results() if result["kind"] == "sharpness"]
+    drawn = [x for line in saved["wine_sharpness.png"].axes[0].lines for x in line.get_xdata().tolist()]
+    assert sorted(drawn) == sorted(measured)
+    assert len(measured) == 4
+
+
+def test_a_profile_needs_two_suites_with_the_same_optimizers(cmbench, saved):
+    for epochs in (2, 3):
+        cmbench("train", "--suite", "wine", *SHORT, "--set", f"epochs={epochs}")
+    cmbench("report", "--plot", "figures")
+    assert {"profile.png", "wine_curves.png", "wine_2_curves.png"} <= saved.keys()
+    assert "over 4 problems" in caption(saved["profile.png"])

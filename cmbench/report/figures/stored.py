@@ -14,6 +14,9 @@ from cmbench.report.figures.choice import draw_landscapes
 from cmbench.report.figures.drawing import Views
 from cmbench.report.figures.training.axis import Axis
 from cmbench.report.figures.training.curves import learning_curves
+from cmbench.report.figures.training.landing import landings_of, sharpness_and_metric
+from cmbench.report.figures.training.places import NUMBERS, place_figure
+from cmbench.report.figures.training.reaching import Profile, Race, profile_figure, reached_over_cost
 from cmbench.report.figures.training.rows import TrainingRuns
 from cmbench.report.runs.every_group import every_group
 from cmbench.report.runs.groups import Group
@@ -36,19 +39,46 @@ class StoredFigure:
 def figures_of(
     results: Sequence[Result], views: Views, axis: Axis | None = None, suites: Iterable[ResolvedSuite] = ()
 ) -> list[StoredFigure]:
-    """Every figure that `results` allow, suite by suite: `SUITE_curves` of training, `SUITE` of landscapes.
+    """Every figure that `results` allow, suite by suite.
+
+    Of training `SUITE_curves`, `SUITE_target` (how soon a target is reached), `SUITE_sharpness` (against the metric,
+    where it was measured) and over at least two suites `profile`; of landscapes `SUITE`.
 
     `axis` is the horizontal axis of curves, by default the one that suits each figure. Settings of one suite that
     differ have figures of their own, `SUITE_2…` from the second on. `views` gives the surfaces of landscapes, and
     `suites` are those of `tables`.
     """
     groups = list(every_group(results, suites))
-    return [*_of_training(groups, axis), *_of_landscapes(groups, views)]
+    measured = [result for result in results if result.kind == "sharpness"]
+    return [*_of_training(groups, axis, measured), *_of_landscapes(groups, views)]
 
 
-def _of_training(groups: Sequence[Group], axis: Axis | None) -> Iterator[StoredFigure]:
+def _of_training(groups: Sequence[Group], axis: Axis | None, measured: Sequence[Result]) -> Iterator[StoredFigure]:
+    cost: Axis = axis or "gradients"
+    races = []
     for name, runs in training_runs(groups):
         yield StoredFigure(f"{name}_curves", partial(learning_curves, runs, axis or "epochs"))
+        if race := Race.of(runs):
+            races.append(race)
+            yield StoredFigure(f"{name}_target", partial(reached_over_cost, race, cost))
+        if landings := landings_of(runs, measured):
+            yield StoredFigure(f"{name}_sharpness", partial(sharpness_and_metric, runs, landings))
+    if profile := Profile.of(races, cost):
+        yield StoredFigure("profile", partial(profile_figure, profile, cost))
+
+
+def figures_of_place(
+    number: int, results: Sequence[Result], views: Views, axis: Axis | None = None
+) -> list[StoredFigure]:
+    """Figure `number` of the paper as `figureN`: in its arrangement where it shows training, else suite by suite.
+
+    `results` are those of its suites; empty where they do not hold what the figure shows.
+    """
+    groups = list(every_group(results))
+    if number not in NUMBERS:
+        return [*_of_landscapes(groups, views)]
+    figure = place_figure(number, [runs for _, runs in training_runs(groups)], axis or "epochs")
+    return [StoredFigure(f"figure{number}", lambda: figure)] if figure else []
 
 
 def training_runs(groups: Iterable[Group]) -> list[tuple[str, TrainingRuns]]:

@@ -34,8 +34,8 @@ def learning_curves(runs: TrainingRuns, axis: Axis = "epochs") -> Figure:
         handles |= draw_panel(axes, runs, quantity, axis)
     for axes in list(panels.flat)[len(quantities) :]:
         axes.set_axis_off()
-    _align(list(panels.flat)[: len(quantities)])
-    legend(figure, _in_order(handles, runs))
+    align(list(panels.flat)[: len(quantities)])
+    legend(figure, in_order(handles, runs))
     caption(figure, f"{runs.text()} {key_to(runs)}")
     return figure
 
@@ -50,8 +50,7 @@ def draw_panel(axes: Axes, runs: TrainingRuns, quantity: Quantity, axis: Axis) -
     for each in series:
         for line in each.diverged:
             _mark_end(axes, line, line.diverged_at or 0, look[each.title])
-    arrow = {"higher": " ↑", "lower": " ↓", None: ""}[quantity.direction]
-    axes.set_title(f"{quantity.title}{arrow}", fontsize=10)
+    axes.set_title(f"{quantity.title}{arrow_of(quantity)}", fontsize=10)
     axes.set_xlabel(TITLES[axis])
     axes.grid(alpha=0.3)
     if axis == "epochs":
@@ -67,6 +66,11 @@ def draw_panel(axes: Axes, runs: TrainingRuns, quantity: Quantity, axis: Axis) -
             [], [], color="0.2", marker="X", linestyle="none", markersize=9, markeredgecolor="white"
         )
     return handles
+
+
+def arrow_of(quantity: Quantity) -> str:
+    """` ↑` where higher is better, ` ↓` where lower is."""
+    return {"higher": " ↑", "lower": " ↓", None: ""}[quantity.direction]
 
 
 def key_to(runs: TrainingRuns) -> str:
@@ -125,14 +129,14 @@ def _spans_decades(series: Sequence[Series]) -> bool:
     return bool(len(values) and values.min() > 0 and np.log10(values.max() / values.min()) >= _DECADES)
 
 
-def _align(panels: Sequence[Axes]) -> None:
+def align(panels: Sequence[Axes]) -> None:
     """Gives panels the same horizontal axis, although some quantities are not measured at every epoch."""
     limits = np.array([axes.get_xlim() for axes in panels])
     for axes in panels:
         axes.set_xlim(limits[:, 0].min(), limits[:, 1].max())
 
 
-def _in_order(handles: Mapping[str, Any], runs: TrainingRuns) -> dict[str, Any]:
+def in_order(handles: Mapping[str, Any], runs: TrainingRuns) -> dict[str, Any]:
     """The handles in the order of the rows, what stands for something else last."""
     titles = [row.title for row in runs.rows]
     return {title: handles[title] for title in [*titles, *handles] if title in handles}
