@@ -129,7 +129,7 @@ def test_sharpness_that_was_measured_afterwards_is_drawn(cmbench, saved):
     cmbench("train", "--suite", "wine", *SHORT)
     cmbench("report", "--plot", "figures")
     assert "wine_sharpness.png" not in saved
-    cmbench("sharpness", "results", "--quiet")
+    cmbench("sharpness", *cmbench.files("results/wine/*/*.json"), "--quiet")
     cmbench("report", "--plot", "figures")
     measured = [result["metrics"]["top_eigenvalue"] for result in cmbench.results() if result["kind"] == "sharpness"]
     drawn = [x for line in saved["wine_sharpness.png"].axes[0].lines for x in line.get_xdata().tolist()]
