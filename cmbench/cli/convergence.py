@@ -8,6 +8,7 @@ import typer
 
 from cmbench.cli import landscapes
 from cmbench.cli.options import DEFAULT_OUT, Force, Json, Out, Quiet, Set, overrides
+from cmbench.cli.plots import Plot
 
 
 def convergence(
@@ -18,7 +19,7 @@ def convergence(
     ] = None,
     set_: Set = None,
     out: Out = DEFAULT_OUT,
-    plot: landscapes.Plot = None,
+    plot: Plot = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,

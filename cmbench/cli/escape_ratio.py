@@ -8,6 +8,7 @@ import typer
 
 from cmbench.cli import landscapes
 from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set, overrides
+from cmbench.cli.plots import Plot
 
 
 def escape_ratio(
@@ -25,7 +26,7 @@ def escape_ratio(
     set_: Set = None,
     device: landscapes.Device = "cpu",
     out: Out = DEFAULT_OUT,
-    plot: landscapes.Plot = None,
+    plot: Plot = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cmbench.cli.plots import checked_files
+
 if TYPE_CHECKING:
     from cmbench.experiments.execute import Outcome
     from cmbench.experiments.kinds import Kind
@@ -26,12 +28,6 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Draws the
 Coefficients = Annotated[
     list[str] | None,
     typer.Option("--sharpness", metavar="S,…", help="Only these coefficients s of the sharp/flat function."),
-]
-Plot = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot", metavar="FILE|DIR", help="Draw the figure: a .png, .svg or .pdf, or DIR/SUITE.png in a folder."
-    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="cpu|cuda|…", help="Where to compute; on the CPU a step costs least.")
@@ -73,19 +69,6 @@ def view_of(settings: Mapping[str, Any]) -> View:
     return View(*as_numpy(settings))
 
 
-def checked_plots(plot: Path | None, suites: Sequence[ResolvedSuite]) -> Sequence[Path | None]:
-    """The file of each suite's figure, checked before anything runs; several figures need a folder."""
-    if plot is None:
-        return [None] * len(suites)
-    from cmbench.errors import UserError
-    from cmbench.report.figures.drawing import checked_path
-
-    files = [checked_path(plot, suite.name) for suite in suites]
-    if len(set(files)) < len(files):
-        raise UserError(f"--plot {plot}: accepted for several suites: a folder")
-    return files
-
-
 def draw_figure(outcome: Outcome, suite: ResolvedSuite, file: Path | None, *, quiet: bool) -> None:
     """Draws the figure of the results, where there is anything to draw, and says where it is."""
     if file is None:
@@ -116,7 +99,7 @@ def run_and_print(
     from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
 
-    files = checked_plots(plot, suites)
+    files = checked_files(plot, suites)
     for suite in suites:
         check_suite(suite)  # what is wrong with the last one is said before the first one runs
     with Narrator(quiet=quiet) as narrator:

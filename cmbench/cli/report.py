@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, Json, Out
+from cmbench.cli.plots import AnyAxis, checked_folder, save_figures
 
 if TYPE_CHECKING:
-    from cmbench.report import Format
+    from cmbench.report import Format, Results
 
 
 Suite = Annotated[
@@ -40,6 +41,10 @@ AnyFormat = Annotated[
 Explain = Annotated[
     bool, typer.Option("--explain", help="Say what every column of every table means, and print no table.")
 ]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="DIR", help="Also draw every figure that these results allow, each as a PNG there."),
+]
 
 
 def report(
@@ -51,6 +56,8 @@ def report(
     out: Out = DEFAULT_OUT,
     format: AnyFormat = "terminal",
     explain: Explain = False,
+    plot: Plot = None,
+    axis: AnyAxis = None,
     json: Json = False,
 ) -> None:
     """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing.
@@ -58,9 +65,12 @@ def report(
     With --claims: which claims of the paper come out, with intervals, p-values and what would settle the others.
     """
     import cmbench.report as report
-    from cmbench.errors import MissingResults
+    from cmbench.errors import MissingResults, UserError
 
     form: Format = "json" if json else format
+    folder = checked_folder(plot)
+    if folder and (explain or claims or require):
+        raise UserError("--plot: accepted: without --explain, --claims and --require")
     if explain:
         print(report.explain(form), end="")
         return
@@ -69,20 +79,32 @@ def report(
         return
     missing: list[str] = []
     tables: list[report.Table] = []
+    drawn: list[Results] = []
+    shown: list[tuple[int, Results]] = []
     if suite or not (table or figure):
         found = report.load_results(out, suite or ())
+        drawn.append(found)
         tables += report.tables(found)
         missing += found.missing
         if suite:
             missing += report.missing_in(tables, out)
     if table or figure:
         every = report.load_results(out)
+        drawn += [every.of_place("table", number) for number in table or ()]
+        shown += [(number, every.of_place("figure", number)) for number in figure or ()]
         places = [report.place_tables("table", number, every, out) for number in table or ()]
         places += [report.place_tables("figure", number, every, out) for number in figure or ()]
         tables += [each for place in places for each in place.tables]
         missing += [line for place in places for line in place.missing]
     if tables:
         print(report.render(tables, form), end="")
+    if folder:
+        from cmbench.cli.landscapes import view_of
+
+        for results in drawn:
+            save_figures(report.figures_of(results, view_of, axis), folder)
+        for number, results in shown:
+            save_figures(report.figures_of_place(number, results, view_of, axis), folder)
     if missing:
         raise MissingResults("\n".join(dict.fromkeys(missing)))
 

@@ -9,6 +9,7 @@ import typer
 
 from cmbench.cli import landscapes
 from cmbench.cli.options import DEFAULT_OUT, Force, Json, Opt, Out, Quiet, Set, overrides
+from cmbench.cli.plots import Plot
 
 Surface = Annotated[
     str | None,
@@ -45,7 +46,7 @@ def toy(
     set_: Set = None,
     device: landscapes.Device = "cpu",
     out: Out = DEFAULT_OUT,
-    plot: landscapes.Plot = None,
+    plot: Plot = None,
     show_surface: ShowSurface = None,
     force: Force = False,
     quiet: Quiet = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, Out, Quiet, Set
+from cmbench.cli.plots import AnyAxis, Plot, checked_files, save_curves
 from cmbench.cli.training import (
     Devices,
     Grid,
@@ -51,6 +52,8 @@ def train(
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
     tensorboard: TensorBoard = None,
+    plot: Plot = None,
+    axis: AnyAxis = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -76,6 +79,7 @@ def train(
         on=on,
         slurm=slurm,
     )
+    files = checked_files(plot, suites)
     outcomes = []
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
@@ -89,6 +93,8 @@ def train(
                 narrator.say(_size(each, only))
             outcomes.append(run(each, listener=narrator))
     if is_main_process():
+        for each, done, file in zip(suites, outcomes, files, strict=True):
+            save_curves(done, each, file, axis or "epochs", quiet=quiet)
         outcome = together(outcomes)
         finish(outcome, json=json, suites=suites, specs=outcome.specs)
 

@@ -7,6 +7,7 @@ print(report.render(report.tables(results), "markdown"))
 from cmbench.report.columns import COLUMNS
 from cmbench.report.figures.choice import draw
 from cmbench.report.figures.drawing import View, save
+from cmbench.report.figures.stored import StoredFigure, figures_of, figures_of_place
 from cmbench.report.formats.choice import FORMATS, Format, render
 from cmbench.report.formats.claims import render_claims
 from cmbench.report.formats.explanation import explain
@@ -27,11 +28,14 @@ __all__ = [
     "Results",
     "Row",
     "RunCounts",
+    "StoredFigure",
     "Table",
     "Verdict",
     "View",
     "draw",
     "explain",
+    "figures_of",
+    "figures_of_place",
     "judge",
     "load_results",
     "missing_in",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from cmbench.errors import UserError, suggest
 from cmbench.experiments.files import folder_name
@@ -13,7 +13,7 @@ from cmbench.experiments.grid import shipped, suite_of_grid
 from cmbench.experiments.reader import collector_paused
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore
-from cmbench.experiments.suite import ResolvedSuite, builtin_suites, is_file_name, load_suite, named
+from cmbench.experiments.suite import ResolvedSuite, builtin_suites, is_file_name, load_suite, named, suites_of
 from cmbench.report.runs.same_settings import flat
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ class Results(Sequence[Result]):
     def __getitem__(self, index: slice) -> tuple[Result, ...]: ...
     def __getitem__(self, index: int | slice) -> Result | tuple[Result, ...]:
         return self.records[index]
+
+    def of_place(self, kind: Literal["table", "figure"], number: int) -> Results:
+        """Those of the suites of table or figure `number` of the paper, with measurements of their runs."""
+        names = suites_of(f"{kind}{number}")
+        return Results(tuple(record for record in self.records if record.suite.name in names), self.suites)
 
     def to_frame(self) -> pandas.DataFrame:
         """A pandas DataFrame with a row per run.

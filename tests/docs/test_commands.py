@@ -68,6 +68,9 @@ REDUCED = {
     "cmbench train --suite digits": f"{_SHORT} --seeds 3",
     "cmbench train --suite digits --seeds 2 --quiet": f"{_SHORT} --seeds 1 --opt adam",
     "cmbench train --suite wine --quiet": "--seeds 1 --opt adam",
+    "cmbench train --suite wine --plot wine.png --axis gradients": "--seeds 1 --opt adam --opt adam_cm",
+    "cmbench train --suite table14 --workload wine --set epochs=4 --set schedule=constant "
+    "--set telemetry.sharpness_every=4 --quiet": "--seeds 1",
     "cmbench train --suite wine --jobs 2 --quiet": "--seeds 1 --opt adam",
     "cmbench train --suite digits --opt adam_cm --seeds 5 --set capacity=20": f"{_SHORT} --seeds 1",
     "cmbench train --suite digits --opt adam --opt adam_cm --seeds 2 --quiet": f"{_SHORT} --seeds 1",
@@ -113,6 +116,7 @@ REDUCED = {
 
 EXITS = {
     "cmbench report --table 2": 4,
+    "cmbench report --figure 20 --plot figures": 4,
     "cmbench report --suite priorities --claims": 4,
     "cmbench report --require 'figure4/*'": 1,
     "cmbench compare before": 1,

@@ -18,6 +18,7 @@ from cmbench.report.columns.metrics import (
 )
 from cmbench.report.columns.sharpness import QUANTITIES, flatness
 from cmbench.report.columns.speed_up import speed_up_over
+from cmbench.report.columns.telemetry import COLUMNS as TELEMETRY
 from cmbench.report.comparison import FEWEST, compare
 from cmbench.report.formats.numbers import Notation
 from cmbench.report.paper.numbers import SPEED_UPS
@@ -130,5 +131,6 @@ COLUMNS: tuple[TrainingColumn, ...] = (
     *(flatness(metric, {}, detail) for metric in QUANTITIES for detail in ("", "SETTING=VALUE")),
     WALL_SECONDS,
     GRADIENTS,
+    *TELEMETRY,
 )
 """Every column of a table of training runs, and of a grid's."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cmbench.experiments.result import Result
+from cmbench.experiments.settings import PaperReference
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.report.captions import landscape_text
 from cmbench.report.figures.cancellation import cancellation_in_one_panel, cancellation_step_by_step
@@ -45,11 +46,15 @@ def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figur
     `results` are of one set of settings, as one command gives them; runs that failed are left out. `views` gives the
     surfaces. The caption names the suite, its description, the number of starts, the seed and the schedule.
     """
-    kept = [result for result in results if result.status in ("completed", "diverged")]
-    kind, paper = suite.settings.kind, suite.settings.paper
-    if kind == "convergence":
+    return draw_landscapes(results, views, suite.settings.paper, f"Suite {suite.name}: {suite.settings.description}")
+
+
+def draw_landscapes(results: Sequence[Result], views: Views, paper: PaperReference | None, title: str) -> Figure:
+    """The same for results of one kind with a place in the paper, or none, below which stands `title`."""
+    kept = [result for result in results if result.finished]
+    if kept[0].kind == "convergence":
         figure, text = convergence_rates(kept)
-        caption(figure, f"Suite {suite.name}: {suite.settings.description}. {text}")
+        caption(figure, f"{title}. {text}")
         return figure
     draw_one = _by_kind(kept)
     if paper and paper.table is None and paper.figure and _fits(kept, paper.figure):
@@ -58,7 +63,7 @@ def draw(results: Sequence[Result], suite: ResolvedSuite, views: Views) -> Figur
     runs = "; ".join(dict.fromkeys(landscape_text(result.settings, result.seed, paper) for result in kept))
     if draw_one is gallery:  # its panels say the rest of what would be one long list
         runs = landscape_text(kept[0].settings | {"surface": "Each", "domain": None}, kept[0].seed, paper)
-    caption(figure, f"Suite {suite.name}: {suite.settings.description}. {runs}. {text}")
+    caption(figure, f"{title}. {runs}. {text}")
     return figure
 
 

@@ -8,10 +8,8 @@ from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.suite import ResolvedSuite
-from cmbench.report.results import Results
-from cmbench.report.runs.groups import Group, groups_of
-from cmbench.report.runs.plan import shipped_suite_of, suite_runs
-from cmbench.report.runs.same_settings import MAY_DIFFER
+from cmbench.report.runs.every_group import every_group
+from cmbench.report.runs.groups import Group
 from cmbench.report.table import Table
 from cmbench.report.tables.convergence import convergence_tables
 from cmbench.report.tables.escape import escape_ratio_tables
@@ -40,28 +38,8 @@ def tables(
     `expected` are the runs that should be there; by default those that the suites plan for the settings found. Those
     without a result are shown as missing.
     """
-    loaded = results.suites if isinstance(results, Results) else ()
-    given = {suite.name: suite for suite in (*loaded, *suites)}
-    wanted = None if expected is None else list(expected)
-    by_suite: dict[str, list[Result]] = {}
-    for result in results:
-        by_suite.setdefault(result.suite.name, []).append(result)
-    names = dict.fromkeys([*by_suite, *(spec.suite.name for spec in wanted or ())])
     measured = [result for result in results if result.kind == "sharpness"]
-    trained = {result.id for result in results if result.kind == "train"}
-    found: list[Table] = []
-    for name in names:
-        own = by_suite.get(name, [])
-        suite = given.get(name) or shipped_suite_of(name, own)
-        specs = None if wanted is None else [spec for spec in wanted if spec.suite.name == name]
-        kinds = dict.fromkeys([result.kind for result in own] + [spec.kind for spec in specs or ()])
-        for kind in sorted(kinds, key=list(MAY_DIFFER).index):
-            chosen = [result for result in own if result.kind == kind]
-            if kind == "sharpness":
-                chosen = [result for result in chosen if result.settings.get("of") not in trained]
-            for group in groups_of(suite_runs(name, kind, chosen, suite, specs)):
-                found += _tables_of(group, measured)
-    return found
+    return [table for group in every_group(results, suites, expected) for table in _tables_of(group, measured)]
 
 
 def _tables_of(group: Group, measured: Sequence[Result]) -> list[Table]:

@@ -10,6 +10,7 @@ from cmbench.report.captions import plural, schedule_text
 from cmbench.report.columns.metrics import TrainingColumn, judged_by
 from cmbench.report.columns.sharpness import flatness_columns
 from cmbench.report.columns.speed_up import speed_up_note, speed_up_over
+from cmbench.report.columns.telemetry import telemetry_columns
 from cmbench.report.columns.training import (
     DISTANCE,
     GRADIENTS,
@@ -41,6 +42,7 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
         *(TRAIN_LOSS, DISTANCE),
         *flatness_columns(measured, done),
         *(WALL_SECONDS, GRADIENTS),
+        *telemetry_columns(done),
     ]
     seeds = {run.seed for run in group.runs if run.planned}
 

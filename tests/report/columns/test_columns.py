@@ -10,6 +10,7 @@ from cmbench import report
 from cmbench.experiments.plan import plan_convergence, plan_landscapes, plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.report.columns.sharpness import QUANTITIES
+from cmbench.report.columns.telemetry import RECORDED
 from tests.report.results import (
     DATA,
     ESCAPE,
@@ -48,6 +49,8 @@ def training_results():
             results.append(
                 result_of(spec, metrics=measured, curves=curves) if metrics else trained(spec, 90.0 + noise)
             )  # fmt: skip
+    results[0].curves.update({recorded.name: [1.0, 2.0] for recorded in RECORDED})
+    results[0].metrics["epoch_best"] = 1
     for result in results[:1]:
         result.metrics["val_accuracy_average_final"] = 90.0
     digits = train_results(plan_training(load_suite("digits"), DATA), {"adam": [90.0, 91.0], "adam_cm": [92.0, 94.0]})

@@ -1,0 +1,1 @@
+"""The figures of training runs: what is drawn, as numbers, and apart from it the drawing."""
