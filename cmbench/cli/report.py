@@ -40,6 +40,10 @@ AnyFormat = Annotated[
 Explain = Annotated[
     bool, typer.Option("--explain", help="Say what every column of every table means, and print no table.")
 ]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Also write all of it as one page that opens without a network."),
+]
 
 
 def report(
@@ -51,6 +55,7 @@ def report(
     out: Out = DEFAULT_OUT,
     format: AnyFormat = "terminal",
     explain: Explain = False,
+    html: Html = None,
     json: Json = False,
 ) -> None:
     """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing.
@@ -64,6 +69,8 @@ def report(
     if explain:
         print(report.explain(form), end="")
         return
+    if html:
+        _page(html, out, suite or [], table or [], figure or [])
     if claims or require:
         _judge(out, suite or [], table or [], figure or [], require or [], form)
         return
@@ -85,6 +92,17 @@ def report(
         print(report.render(tables, form), end="")
     if missing:
         raise MissingResults("\n".join(dict.fromkeys(missing)))
+
+
+def _page(file: Path, out: Path, suites: list[str], tables: list[int], figures: list[int]) -> None:
+    """Writes the page and says where it is, where there are results to show."""
+    import sys
+
+    from cmbench.cli.landscapes import view_of
+    from cmbench.report.page.write import write_page
+
+    if write_page(file, out, view_of, suites=suites, tables=tables, figures=figures):
+        print(f"page: {file}", file=sys.stderr)
 
 
 def _judge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec
@@ -29,6 +30,14 @@ _TABLES: Mapping[Kind, Callable[[Group], list[Table]]] = {
 """The tables of every kind of run but training, whose tables show measurements of other runs as well."""
 
 
+@dataclass(frozen=True)
+class GroupTables:
+    """The runs with one set of settings, and the tables that they fill."""
+
+    group: Group
+    tables: tuple[Table, ...]
+
+
 def tables(
     results: Sequence[Result], *, suites: Iterable[ResolvedSuite] = (), expected: Iterable[RunSpec] | None = None
 ) -> list[Table]:
@@ -40,6 +49,13 @@ def tables(
     `expected` are the runs that should be there; by default those that the suites plan for the settings found. Those
     without a result are shown as missing.
     """
+    return [table for each in grouped_tables(results, suites=suites, expected=expected) for table in each.tables]
+
+
+def grouped_tables(
+    results: Sequence[Result], *, suites: Iterable[ResolvedSuite] = (), expected: Iterable[RunSpec] | None = None
+) -> list[GroupTables]:
+    """`tables`, each with the runs that it is made of."""
     loaded = results.suites if isinstance(results, Results) else ()
     given = {suite.name: suite for suite in (*loaded, *suites)}
     wanted = None if expected is None else list(expected)
@@ -49,7 +65,7 @@ def tables(
     names = dict.fromkeys([*by_suite, *(spec.suite.name for spec in wanted or ())])
     measured = [result for result in results if result.kind == "sharpness"]
     trained = {result.id for result in results if result.kind == "train"}
-    found: list[Table] = []
+    found: list[GroupTables] = []
     for name in names:
         own = by_suite.get(name, [])
         suite = given.get(name) or shipped_suite_of(name, own)
@@ -59,8 +75,8 @@ def tables(
             chosen = [result for result in own if result.kind == kind]
             if kind == "sharpness":
                 chosen = [result for result in chosen if result.settings.get("of") not in trained]
-            for group in groups_of(suite_runs(name, kind, chosen, suite, specs)):
-                found += _tables_of(group, measured)
+            groups = groups_of(suite_runs(name, kind, chosen, suite, specs))
+            found += [GroupTables(group, tuple(_tables_of(group, measured))) for group in groups]
     return found
 
 

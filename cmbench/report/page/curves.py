@@ -1,0 +1,93 @@
+"""The learning curves of one set of settings, ready to be drawn: a mean and a band for each optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cmbench.experiments.result import Result
+from cmbench.report.figures.drawing import styles_of
+from cmbench.report.page.line import line_of
+from cmbench.report.page.numbers import short, shorts, thinned
+from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
+from cmbench.report.runs.groups import Group
+from cmbench.report.runs.run import completed
+
+_MOST_POINTS, _MOST_LINES = 200, 24
+_POSITIONS = ("epoch", "task")
+"""Curves that say where the others' values stand."""
+
+
+def learning_curves(group: Group) -> dict[str, Any] | None:
+    """What the page draws of training runs; None where no run has completed, or there are too many lines to tell apart.
+
+    Each optimizer has `epoch` (positions), `curves` (by quantity `mean`, and from two seeds on `low` and `high`, one
+    standard deviation from it) and `per_epoch`: what one epoch takes in steps, gradient evaluations and seconds, on the
+    mean over its seeds. Only completed runs enter; `lost` says how many did not complete.
+    """
+    rows = [row for row in runs_by_optimizer(group) if completed(row.runs)]
+    if group.suite.kind != "train" or not rows or len(rows) > _MOST_LINES:
+        return None
+    looks = styles_of([row.optimizer for row in rows])
+    lines = [line_of(row.title, looks[row.optimizer.label]) | _curves(row) for row in rows]
+    quantities = list(dict.fromkeys(name for line in lines for name in line["curves"]))
+    judged = next((r.judged_by for row in rows for r in completed(row.runs) if r.judged_by), None)
+    first = f"val_{judged.metric}" if judged else "train_loss"
+    return {
+        "kind": "curves",
+        "title": "Learning curves",
+        "quantities": sorted(quantities, key=lambda name: name != first),
+        "lines": lines,
+    }
+
+
+def _curves(row: OptimizerRuns) -> dict[str, Any]:
+    runs = [result for result in completed(row.runs) if result.curves.get("epoch")]
+    if not runs:
+        return {"epoch": [], "curves": {}, "per_epoch": {}, "seeds": 0, "lost": len(row.runs)}
+    longest = max((result.curves["epoch"] for result in runs), key=len)
+    kept = thinned(len(longest), _MOST_POINTS)
+    names = dict.fromkeys(name for result in runs for name in result.curves if name not in _POSITIONS)
+    found = {name: _band([result.curves.get(name, []) for result in runs], kept) for name in names}
+    return {
+        "epoch": shorts(longest[i] for i in kept),
+        "curves": {name: band for name, band in found.items() if band},
+        "per_epoch": _per_epoch(runs),
+        "seeds": len(runs),
+        "lost": sum(run.result is not None and run.status != "completed" for run in row.runs),
+    }
+
+
+def _band(curves: Sequence[Sequence[Any]], kept: np.ndarray[Any, Any]) -> dict[str, Any] | None:
+    """The mean of `curves` (seeds × epochs) at some epochs, with one standard deviation on both sides of it."""
+    values = np.full((len(curves), int(kept[-1]) + 1), np.nan)
+    for row, curve in zip(values, curves, strict=True):
+        known = curve[: len(row)]
+        try:
+            row[: len(known)] = np.array(known, dtype=float)
+        except (TypeError, ValueError):  # lists or texts: no curve of numbers
+            return None
+    values = values[:, kept]
+    values[~np.isfinite(values)] = np.nan
+    counts = np.isfinite(values).sum(0)
+    if not counts.any():
+        return None
+    mean = np.where(counts > 0, np.nansum(values, 0) / np.maximum(counts, 1), np.nan)
+    if len(curves) < 2:
+        return {"mean": shorts(mean)}
+    deviation = np.sqrt(np.nansum((values - mean) ** 2, 0) / np.maximum(counts - 1, 1))
+    return {"mean": shorts(mean), "low": shorts(mean - deviation), "high": shorts(mean + deviation)}
+
+
+def _per_epoch(runs: Sequence[Result]) -> dict[str, float | int | None]:
+    known = [(r.cost, r.curves["epoch"][-1]) for r in runs if r.cost and r.curves["epoch"][-1]]
+    if not known:
+        return {}
+    pace = {
+        "steps": [cost.steps / last for cost, last in known],
+        "gradients": [cost.gradient_evaluations / last for cost, last in known],
+        "seconds": [cost.wall_seconds / last for cost, last in known],
+    }
+    return {name: short(sum(values) / len(values)) for name, values in pace.items()}
