@@ -98,10 +98,10 @@ def _page(file: Path, out: Path, suites: list[str], tables: list[int], figures: 
     """Writes the page and says where it is, where there are results to show."""
     import sys
 
+    import cmbench.report as report
     from cmbench.cli.landscapes import view_of
-    from cmbench.report.page.write import write_page
 
-    if write_page(file, out, view_of, suites=suites, tables=tables, figures=figures):
+    if report.write_page(file, out, view_of, suites=suites, tables=tables, figures=figures):
         print(f"page: {file}", file=sys.stderr)
 
 

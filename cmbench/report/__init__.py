@@ -10,6 +10,7 @@ from cmbench.report.figures.drawing import View, save
 from cmbench.report.formats.choice import FORMATS, Format, render
 from cmbench.report.formats.claims import render_claims
 from cmbench.report.formats.explanation import explain
+from cmbench.report.page.write import write_page
 from cmbench.report.results import Results, load_results
 from cmbench.report.table import Cell, Column, Difference, Row, RunCounts, Table
 from cmbench.report.tables.build import tables
@@ -40,4 +41,5 @@ __all__ = [
     "render_claims",
     "save",
     "tables",
+    "write_page",
 ]

@@ -77,7 +77,7 @@ class _Figures:
         self.found.append({**figure, "name": name})
         return (
             f'<figure data-figure="{number}"><figcaption><h3>{text(figure["title"])}</h3></figcaption>'
-            f'<div class="controls"></div><div class="plot"></div><div class="legend"></div><p class="note"></p></figure>'
+            '<div class="controls"></div><div class="plot"></div><div class="legend"></div><p class="note"></p></figure>'
         )
 
 
@@ -93,6 +93,8 @@ def _group(each: GroupTables, number: str, details: Details, figures: _Figures, 
 def _heading(table: Table) -> str:
     """The title of a table below that of its suite."""
     part = table.title.removeprefix(table.suite).removeprefix(":").strip()
+    if table.kind in ("escape-ratio", "sharpness"):
+        part = part.capitalize()
     return part or ("By optimizer" if any(row.optimizer for row in table.rows) else "Values")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cmbench.report.captions import plural
 from cmbench.report.formats.claims import printed_text
 from cmbench.report.page.embed import text
 from cmbench.report.verdicts.judge import Pair, Verdict
@@ -68,7 +69,9 @@ def _not_run(verdicts: Sequence[Verdict]) -> str:
             waiting.setdefault(verdict.command, []).append(verdict)
     if not waiting:
         return ""
-    count = sum(map(len, waiting.values()))
+    ours = [v.claim.place.is_ours for own in waiting.values() for v in own]
+    counts = [(len(ours) - sum(ours), "claim"), (sum(ours), "question")]
+    count = " and ".join(plural(number, what) for number, what in counts if number)
     items = "".join(
         f"<dt><code>{text(command)}</code></dt>"
         + "".join(f"<dd>{text(place_text(v.claim))}: {text(v.claim.text)}</dd>" for v in own)

@@ -88,19 +88,17 @@
   }
   function cells(row) {
     const known = row.cells.filter((cell) => cell[1] !== null || cell[6].length);
-    return grid(
-      "Values",
-      ["quantity", "mean", "std", "n", "95 % interval", "paper"],
-      known.map(([title, value, spread, n, interval, paper, notes]) => [
-        title,
-        value === null ? notes.join(", ") : number(value),
-        number(spread),
-        n ? String(n) : "—",
-        interval ? interval.map(number).join(" to ") : "—",
-        paper ? number(paper[0]) + (paper[1] === null ? "" : ` ± ${paper[1]}`) : "—",
-      ]),
-      [1, 2, 3, 4, 5],
-    );
+    const lines = known.map(([title, value, spread, n, interval, paper, notes]) => [
+      title,
+      value === null ? notes.join(", ") : number(value),
+      number(spread),
+      n ? String(n) : "—",
+      interval ? interval.map(number).join(" to ") : "—",
+      paper ? number(paper[0]) + (paper[1] === null ? "" : ` ± ${paper[1]}`) : "—",
+    ]);
+    const headers = ["quantity", "mean", "std", "n", "95 % interval", "paper"];
+    const kept = headers.map((_, i) => i).filter((i) => i < 2 || lines.some((line) => line[i] !== "—"));
+    return grid("Values", kept.map((i) => headers[i]), lines.map((line) => kept.map((i) => line[i])), [1, 2, 3, 4, 5]);
   }
   function tell(key) {
     const row = data.rows[key];
@@ -223,8 +221,10 @@
           line: { color: own, dash: line.dash, width: line.width }, hovertemplate: `%{y:.4~g} at %{x:.4~g}<extra>${plain(line.name)}</extra>`,
         });
       });
+      const last = Math.max(...figure.lines.map((line) => line.epoch[line.epoch.length - 1] ?? 0));
+      const ticks = by === "epochs" && last <= 20 ? { tick0: 0, dtick: last <= 12 ? 1 : 2 } : {};
       const title = AXES.find(([key]) => key === by)[1];
-      Plotly.react(canvas, traces, layout(title, words(name), { yaxis: { type: log.checked ? "log" : "linear" } }), config);
+      Plotly.react(canvas, traces, layout(title, words(name), { xaxis: ticks, yaxis: { type: log.checked ? "log" : "linear" } }), config);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `${words(name)} by ${title}, ${figure.name}`);
       const means = seeds === "1" ? "One seed each." : `Mean over ${seeds} completed seeds; bands: one standard deviation.`;
@@ -234,6 +234,7 @@
     return { draw, paint: shown.paint };
   }
 
+  const FIXED = 2; // contours and start, which no step moves
   function paths(figure, place) {
     const [startLabel, start] = select("Start", figure.starts.map((each, i) => [i, each.name]));
     const play = make("button", { type: "button" }, "Play");
@@ -241,7 +242,7 @@
     const step = make("output", {});
     place.querySelector(".controls").append(startLabel, play, make("label", { class: "range" }, "Step", slider, step));
     const canvas = place.querySelector(".plot");
-    canvas.classList.add("square");
+    place.classList.add("square");
     const shown = legend(place.querySelector(".legend"), figure.lines, () => draw());
     place.querySelector(".note").textContent =
       "Darker is higher; contours enclose equal areas. Square: start; dots: where the optimizers are; diamond: global minimum.";
@@ -269,26 +270,26 @@
       const at = here();
       slider.max = at.step.length - 1;
       if (Number(slider.value) > slider.max) slider.value = slider.max;
-      const [low, high] = dark.matches ? ["#22272c", "#4a525b"] : ["#ffffff", "#c3c8ce"];
+      const [low, high] = dark.matches ? ["#4b535c", "#1b1f23"] : ["#ffffff", "#c3c8ce"];
       const mark = { color: css("--ink"), line: { color: css("--paper"), width: 1.5 } };
       const fixed = [
         {
           type: "contour", x: at.x, y: at.y, z: at.height, showscale: false, hoverinfo: "skip", colorscale: [[0, low], [1, high]],
-          zmin: 0, zmax: 1000, contours: { start: 0, end: 1000, size: 1000 / 15 }, line: { width: 0.5, color: dark.matches ? "#5a646e" : "#aeb5bc" },
+          zmin: 0, zmax: 1000, contours: { start: 0, end: 1000, size: 1000 / 15 }, line: { width: 0.5, color: dark.matches ? "#39414a" : "#aeb5bc" },
         },
         { x: [at.paths[0][0][0]], y: [at.paths[0][1][0]], mode: "markers", marker: { ...mark, symbol: "square", size: 10 }, hovertemplate: "start<extra></extra>" },
-        { x: at.minima.map((p) => p[0]), y: at.minima.map((p) => p[1]), mode: "markers", marker: { ...mark, symbol: "diamond", size: 11 }, hovertemplate: "global minimum<extra></extra>" },
       ];
+      const minima = { x: at.minima.map((p) => p[0]), y: at.minima.map((p) => p[1]), mode: "markers", marker: { ...mark, symbol: "diamond", size: 11 }, hovertemplate: "global minimum<extra></extra>" };
       const ends = (values) => ({ range: [values[0], values[values.length - 1]], showgrid: false });
       const square = { xaxis: { ...ends(at.x), constrain: "domain" }, yaxis: { ...ends(at.y), scaleanchor: "x", constrain: "domain" } };
-      Plotly.react(canvas, [...fixed, ...moving()], layout("x₁", "x₂", square), config);
+      Plotly.react(canvas, [...fixed, ...moving(), minima], layout("x₁", "x₂", square), config);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `Paths over contours of ${figure.name} from ${at.name}`);
     }
     function move() {
       const traces = moving();
       const style = { x: traces.map((t) => t.x), y: traces.map((t) => t.y) };
-      Plotly.restyle(canvas, style, traces.map((_, i) => i + 3));
+      Plotly.restyle(canvas, style, traces.map((_, i) => i + FIXED));
     }
     function stop() {
       clearInterval(timer);

@@ -19,11 +19,12 @@ def table_html(table: Table, number: str, heading: str, rows: Sequence[str | Non
     caption = "".join(f"<p>{text(line)}</p>" for line in table.caption)
     notes = "".join(f"<li>{text(note)}</li>" for note in table.footnotes)
     block = f"<pre tabindex='0'>{text(chr(10).join(table.verbatim))}</pre>" if table.verbatim else ""
+    notes = f"<ul class=notes>{notes}</ul>" if notes else ""
     return (
         f'<div class="table" data-rows><h3>{text(heading)}</h3><div class="caption">{caption}</div>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table aria-label="{name}">'
         f"{_head(table)}<tbody>{_body(table, rows)}</tbody></table></div>"
-        f'{f"<ul class=notes>{notes}</ul>" if notes else ""}{block}</div>'
+        f"{notes}{block}</div>"
     )
 
 
@@ -58,7 +59,7 @@ def _values(table: Table) -> list[list[float | None]]:
     """The numbers that the printed columns are sorted by, in the order in which they stand; none for the titles."""
     found: list[list[float | None]] = [[None] * len(table.rows)]
     counted = any(row.runs for row in table.rows)
-    for i, column in enumerate(table.columns):
+    for i in range(len(table.columns)):
         cells = [row.cells[i] for row in table.rows]
         found.append([cell.value for cell in cells])
         if any(cell.paper for cell in cells):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from cmbench.errors import UserError
 from cmbench.experiments.atomic import write_bytes
@@ -37,7 +38,8 @@ def write_page(
     if blocked := next((each for each in file.parents if each.exists() and not each.is_dir()), None):
         raise UserError(f"--html {file}: {blocked} is no folder")
     every = load_results(out)
-    numbers = [("table", number) for number in tables] + [("figure", number) for number in figures]
+    numbers: list[tuple[Literal["table", "figure"], int]] = [("table", number) for number in tables]
+    numbers += [("figure", number) for number in figures]
     places = [table for kind, number in numbers for table in place_tables(kind, number, every, out).tables]
     asked = [*suites, *(f"{kind}{number}" for kind, number in numbers if suites_of(f"{kind}{number}"))]
     found = load_results(out, asked) if asked else every
