@@ -77,7 +77,8 @@ class _Figures:
         self.found.append({**figure, "name": name})
         return (
             f'<figure data-figure="{number}"><figcaption><h3>{text(figure["title"])}</h3></figcaption>'
-            '<div class="controls"></div><div class="plot"></div><div class="legend"></div><p class="note"></p></figure>'
+            '<div class="controls"></div><div class="plot"></div><div class="legend"></div>'
+            '<p class="note"></p></figure>'
         )
 
 
