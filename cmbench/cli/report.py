@@ -10,7 +10,7 @@ import typer
 from cmbench.cli.options import DEFAULT_OUT, Json, Out
 
 if TYPE_CHECKING:
-    from cmbench.report import Format
+    from cmbench.report import Asked, Format
 
 
 Suite = Annotated[
@@ -69,39 +69,26 @@ def report(
     if explain:
         print(report.explain(form), end="")
         return
-    if html:
-        _page(html, out, suite or [], table or [], figure or [])
-    if claims or require:
+    asked = report.ask(out, suite or (), table or (), figure or ()) if html or not (claims or require) else None
+    if html and asked:
+        _page(html, asked)
+    if claims or require or not asked:
         _judge(out, suite or [], table or [], figure or [], require or [], form)
         return
-    missing: list[str] = []
-    tables: list[report.Table] = []
-    if suite or not (table or figure):
-        found = report.load_results(out, suite or ())
-        tables += report.tables(found)
-        missing += found.missing
-        if suite:
-            missing += report.missing_in(tables, out)
-    if table or figure:
-        every = report.load_results(out)
-        places = [report.place_tables("table", number, every, out) for number in table or ()]
-        places += [report.place_tables("figure", number, every, out) for number in figure or ()]
-        tables += [each for place in places for each in place.tables]
-        missing += [line for place in places for line in place.missing]
-    if tables:
-        print(report.render(tables, form), end="")
-    if missing:
-        raise MissingResults("\n".join(dict.fromkeys(missing)))
+    if asked.tables:
+        print(report.render(asked.tables, form), end="")
+    if asked.missing:
+        raise MissingResults("\n".join(asked.missing))
 
 
-def _page(file: Path, out: Path, suites: list[str], tables: list[int], figures: list[int]) -> None:
+def _page(file: Path, asked: Asked) -> None:
     """Writes the page and says where it is, where there are results to show."""
     import sys
 
     import cmbench.report as report
     from cmbench.cli.landscapes import view_of
 
-    if report.write_page(file, out, view_of, suites=suites, tables=tables, figures=figures):
+    if report.write_page(file, asked, view_of):
         print(f"page: {file}", file=sys.stderr)
 
 

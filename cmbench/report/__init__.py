@@ -4,6 +4,7 @@ results = report.load_results("results", ["digits"])
 print(report.render(report.tables(results), "markdown"))
 """
 
+from cmbench.report.asked import Asked, ask
 from cmbench.report.columns import COLUMNS
 from cmbench.report.figures.choice import draw
 from cmbench.report.figures.drawing import View, save
@@ -21,6 +22,7 @@ from cmbench.report.verdicts.judge import Verdict, judge
 __all__ = [
     "COLUMNS",
     "FORMATS",
+    "Asked",
     "Cell",
     "Column",
     "Difference",
@@ -31,6 +33,7 @@ __all__ = [
     "Table",
     "Verdict",
     "View",
+    "ask",
     "draw",
     "explain",
     "judge",

@@ -1,13 +1,19 @@
-"""A page of two thousand results is made in seconds, and is no larger than a few photographs."""
+"""A page of two thousand results is made in seconds of a processor, and is no larger than a few photographs."""
 
 import json
-import time
+import resource
 
 import pytest
 
 from tests.conftest import Command
 
 RESULTS, SECONDS, MEGABYTES = 2000, 20, 15
+
+
+def _processor_seconds():
+    """Of the commands that have ended: what else the machine does is not counted."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.long
@@ -29,9 +35,9 @@ def test_two_thousand_results(results, tmp_path):
         folder = tmp_path / "results" / run["suite"]["name"] / run["optimizer"]["label"]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:016x}.json").write_text(json.dumps(run))
-    begin = time.perf_counter()
+    begin = _processor_seconds()
     Command(tmp_path).process("report", "--html", "page.html", "--format", "csv")
-    seconds = time.perf_counter() - begin
+    seconds = _processor_seconds() - begin
     size = (tmp_path / "page.html").stat().st_size / 1e6
     print(f"{RESULTS} results: {seconds:.1f} s, {size:.1f} MB")
     assert (tmp_path / "page.html").read_text().count('data-row="r') == 50 + 1500
