@@ -137,7 +137,7 @@
   function layout(x, y, more = {}) {
     const axis = (title) => ({
       title: { text: plain(title), standoff: 8 }, gridcolor: css("--line"), linecolor: css("--soft"), zeroline: false,
-      ticks: "outside", tickcolor: css("--line"), automargin: true,
+      exponentformat: "power", ticks: "outside", tickcolor: css("--line"), automargin: true,
     });
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
@@ -332,7 +332,7 @@
         x: line.eigenvalues, y: line.density, mode: "lines", line: { color: colour(line), dash: line.dash, width: line.width },
         hovertemplate: `%{y:.3~g} at %{x:.4~g}<extra>${plain(line.name)}</extra>`,
       }));
-      const floor = { yaxis: { type: "log", exponentformat: "power" } };
+      const floor = { yaxis: { type: "log" } };
       Plotly.react(canvas, traces, layout("eigenvalue", "density", floor), config);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `Spectral density of ${figure.name}`);
