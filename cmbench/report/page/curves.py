@@ -21,13 +21,13 @@ _POSITIONS = ("epoch", "task")
 
 
 def learning_curves(group: Group) -> dict[str, Any] | None:
-    """What the page draws of training runs; None where no run has completed, or there are too many lines to tell apart.
+    """What the page draws of training runs; None where no completed run has any, or there are too many lines to tell apart.
 
     Each optimizer has `epoch` (positions), `curves` (by quantity `mean`, and from two seeds on `low` and `high`, one
     standard deviation from it) and `per_epoch`: what one epoch takes in steps, gradient evaluations and seconds, on the
     mean over its seeds. Only completed runs enter; `lost` says how many did not complete.
     """
-    rows = [row for row in runs_by_optimizer(group) if completed(row.runs)]
+    rows = [row for row in runs_by_optimizer(group) if any(r.curves.get("epoch") for r in completed(row.runs))]
     if group.suite.kind != "train" or not rows or len(rows) > _MOST_LINES:
         return None
     looks = styles_of([row.optimizer for row in rows])
@@ -45,8 +45,6 @@ def learning_curves(group: Group) -> dict[str, Any] | None:
 
 def _curves(row: OptimizerRuns) -> dict[str, Any]:
     runs = [result for result in completed(row.runs) if result.curves.get("epoch")]
-    if not runs:
-        return {"epoch": [], "curves": {}, "per_epoch": {}, "seeds": 0, "lost": len(row.runs)}
     longest = max((result.curves["epoch"] for result in runs), key=len)
     kept = thinned(len(longest), _MOST_POINTS)
     names = dict.fromkeys(name for result in runs for name in result.curves if name not in _POSITIONS)

@@ -48,6 +48,7 @@ def test_a_value_that_is_not_finite_leaves_a_gap():
 def test_nothing_is_drawn_where_no_run_completed():
     spec = plan_training(load_suite("digits"), DATA)[0]
     assert learning_curves(group_of([result_of(spec, "failed", error="no memory")])) is None
+    assert learning_curves(group_of([trained(spec, 90.0)])) is None  # nor where it recorded nothing
 
 
 def test_heights_are_shares_of_the_area_that_lies_lower():

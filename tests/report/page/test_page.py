@@ -4,7 +4,12 @@ import re
 
 import pytest
 
+from cmbench.experiments.plan import plan_training
+from cmbench.experiments.suite import load_suite
+from cmbench.report.page.build import render_page
+from cmbench.report.tables.build import grouped_tables
 from tests.report.page.conftest import ENDING, HOSTILE
+from tests.report.results import DATA, sharpness_of, trained
 
 
 def draw_all(page):
@@ -202,3 +207,19 @@ def test_what_is_printed_has_no_controls_and_every_figure(opened, file):
     assert not page.locator("#filter").is_visible()
     assert page.locator("figure .main-svg").count() >= 3
     assert all(details.get_attribute("open") is not None for details in page.locator("main details").all())
+
+
+def test_spectra_are_drawn_on_a_logarithmic_axis(opened, tmp_path):
+    spec = plan_training(load_suite("digits"), DATA)[0]
+    result = trained(spec, 90.0)
+    spectrum = {"eigenvalues": [-0.2, 0.0, 1.0, 8.0], "density": [0.01, 3.0, 0.1, 0.001]}
+    measured = sharpness_of(result, 8.0).model_copy(update={"curves": {"spectrum": spectrum}})
+    html = render_page(grouped_tables([result]), [], lambda settings: None, measured=[measured])
+    (tmp_path / "spectra.html").write_text(html)
+    page = opened(tmp_path / "spectra.html")
+    draw_all(page)
+    plot = page.locator("figure", has_text="Spectrum").locator(".plot")
+    assert plot.evaluate("plot => [plot.layout.yaxis.type, plot.data[0].x, plot.data[0].y]") == [
+        "log", spectrum["eigenvalues"], spectrum["density"],
+    ]  # fmt: skip
+    assert page.seen.complaints == []
