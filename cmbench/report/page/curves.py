@@ -21,7 +21,7 @@ _POSITIONS = ("epoch", "task")
 
 
 def learning_curves(group: Group) -> dict[str, Any] | None:
-    """What the page draws of training runs; None where no completed run has any, or there are too many lines to tell apart.
+    """What the page draws of training runs; None where completed runs have none, or too many lines.
 
     Each optimizer has `epoch` (positions), `curves` (by quantity `mean`, and from two seeds on `low` and `high`, one
     standard deviation from it) and `per_epoch`: what one epoch takes in steps, gradient evaluations and seconds, on the
