@@ -65,19 +65,27 @@ def save_figures(figures: Sequence[StoredFigure], folder: Path, *, quiet: bool =
             print(f"figure: {file}", file=sys.stderr)
 
 
-def save_curves(outcome: Outcome, suite: ResolvedSuite, file: Path | None, axis: Axis, *, quiet: bool) -> None:
-    """Draws the learning curves of what a suite's training came to, where there is anything to draw."""
-    if file is None:
+def save_curves(
+    outcomes: Sequence[Outcome],
+    suites: Sequence[ResolvedSuite],
+    files: Sequence[Path | None],
+    axis: Axis,
+    *,
+    quiet: bool,
+) -> None:
+    """Draws the learning curves of what each suite's training came to, where there is anything to draw."""
+    if not any(files):
         return
     from cmbench.report.figures.drawing import save
     from cmbench.report.figures.stored import training_runs
     from cmbench.report.figures.training.curves import learning_curves
     from cmbench.report.runs.every_group import every_group
 
-    runs = training_runs(every_group(outcome.results, [suite], outcome.specs))
-    if not runs:
-        print("no figure: no run completed", file=sys.stderr)
-        return
-    save(learning_curves(runs[0][1], axis), file)
-    if not quiet:
-        print(f"figure: {file}", file=sys.stderr)
+    for outcome, suite, file in zip(outcomes, suites, files, strict=True):
+        runs = training_runs(every_group(outcome.results, [suite], outcome.specs))
+        if file is None or not runs:
+            print(f"{suite.name}: no figure: no run completed", file=sys.stderr)
+            continue
+        save(learning_curves(runs[0][1], axis), file)
+        if not quiet:
+            print(f"figure: {file}", file=sys.stderr)

@@ -11,7 +11,7 @@ from cmbench.cli.options import DEFAULT_OUT, Json, Out
 from cmbench.cli.plots import AnyAxis, checked_folder, save_figures
 
 if TYPE_CHECKING:
-    from cmbench.report import Format, Results
+    from cmbench.report import Asked, Format
 
 
 Suite = Annotated[
@@ -45,6 +45,10 @@ Plot = Annotated[
     Path | None,
     typer.Option("--plot", metavar="DIR", help="Also draw every figure that these results allow, each as a PNG there."),
 ]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Also write all of it as one page that opens without a network."),
+]
 
 
 def report(
@@ -58,6 +62,7 @@ def report(
     explain: Explain = False,
     plot: Plot = None,
     axis: AnyAxis = None,
+    html: Html = None,
     json: Json = False,
 ) -> None:
     """Print what the results say: mean ± standard deviation beside the paper's numbers, and what is missing.
@@ -74,39 +79,31 @@ def report(
     if explain:
         print(report.explain(form), end="")
         return
-    if claims or require:
+    asked = report.ask(out, suite or (), table or (), figure or ()) if html or not (claims or require) else None
+    if html and asked:
+        _page(html, asked)
+    if claims or require or not asked:
         _judge(out, suite or [], table or [], figure or [], require or [], form)
         return
-    missing: list[str] = []
-    tables: list[report.Table] = []
-    drawn: list[Results] = []
-    shown: list[tuple[int, Results]] = []
-    if suite or not (table or figure):
-        found = report.load_results(out, suite or ())
-        drawn.append(found)
-        tables += report.tables(found)
-        missing += found.missing
-        if suite:
-            missing += report.missing_in(tables, out)
-    if table or figure:
-        every = report.load_results(out)
-        drawn += [every.of_place("table", number) for number in table or ()]
-        shown += [(number, every.of_place("figure", number)) for number in figure or ()]
-        places = [report.place_tables("table", number, every, out) for number in table or ()]
-        places += [report.place_tables("figure", number, every, out) for number in figure or ()]
-        tables += [each for place in places for each in place.tables]
-        missing += [line for place in places for line in place.missing]
-    if tables:
-        print(report.render(tables, form), end="")
+    if asked.tables:
+        print(report.render(asked.tables, form), end="")
     if folder:
         from cmbench.cli.landscapes import view_of
 
-        for results in drawn:
-            save_figures(report.figures_of(results, view_of, axis), folder)
-        for number, results in shown:
-            save_figures(report.figures_of_place(number, results, view_of, axis), folder)
-    if missing:
-        raise MissingResults("\n".join(dict.fromkeys(missing)))
+        save_figures(report.asked_figures(asked, view_of, axis), folder)
+    if asked.missing:
+        raise MissingResults("\n".join(asked.missing))
+
+
+def _page(file: Path, asked: Asked) -> None:
+    """Writes the page and says where it is, where there are results to show."""
+    import sys
+
+    import cmbench.report as report
+    from cmbench.cli.landscapes import view_of
+
+    if report.write_page(file, asked, view_of):
+        print(f"page: {file}", file=sys.stderr)
 
 
 def _judge(

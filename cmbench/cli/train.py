@@ -93,8 +93,7 @@ def train(
                 narrator.say(_size(each, only))
             outcomes.append(run(each, listener=narrator))
     if is_main_process():
-        for each, done, file in zip(suites, outcomes, files, strict=True):
-            save_curves(done, each, file, axis or "epochs", quiet=quiet)
+        save_curves(outcomes, suites, files, axis or "epochs", quiet=quiet)
         outcome = together(outcomes)
         finish(outcome, json=json, suites=suites, specs=outcome.specs)
 

@@ -8,7 +8,7 @@ import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Literal, overload
@@ -111,10 +111,16 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    content = yaml.parse(text, path.name)
+    content = copy.deepcopy(_parsed(text, path.name))
     if not isinstance(content, dict):
         raise UserError(f"{path.name}: a suite is a mapping of keys to values, not {type(content).__name__}")
     return path.stem, path, content
+
+
+@lru_cache(256)
+def _parsed(text: str, where: str) -> Any:
+    """What the text of a suite holds: a report asks for the same few suites thousands of times."""
+    return yaml.parse(text, where)
 
 
 def suites_of(place: str) -> list[str]:

@@ -4,13 +4,15 @@ results = report.load_results("results", ["digits"])
 print(report.render(report.tables(results), "markdown"))
 """
 
+from cmbench.report.asked import Asked, ask
 from cmbench.report.columns import COLUMNS
 from cmbench.report.figures.choice import draw
 from cmbench.report.figures.drawing import View, save
-from cmbench.report.figures.stored import StoredFigure, figures_of, figures_of_place
+from cmbench.report.figures.stored import StoredFigure, asked_figures, figures_of, figures_of_place
 from cmbench.report.formats.choice import FORMATS, Format, render
 from cmbench.report.formats.claims import render_claims
 from cmbench.report.formats.explanation import explain
+from cmbench.report.page.write import write_page
 from cmbench.report.results import Results, load_results
 from cmbench.report.table import Cell, Column, Difference, Row, RunCounts, Table
 from cmbench.report.tables.build import tables
@@ -21,6 +23,7 @@ from cmbench.report.verdicts.judge import Verdict, judge
 __all__ = [
     "COLUMNS",
     "FORMATS",
+    "Asked",
     "Cell",
     "Column",
     "Difference",
@@ -32,6 +35,8 @@ __all__ = [
     "Table",
     "Verdict",
     "View",
+    "ask",
+    "asked_figures",
     "draw",
     "explain",
     "figures_of",
@@ -44,4 +49,5 @@ __all__ = [
     "render_claims",
     "save",
     "tables",
+    "write_page",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cmbench.experiments.result import Result
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.experiments.text import canonical, value_text
+from cmbench.report.asked import Asked
 from cmbench.report.figures.choice import draw_landscapes
 from cmbench.report.figures.drawing import Views
 from cmbench.report.figures.training.axis import Axis
@@ -51,6 +52,17 @@ def figures_of(
     groups = list(every_group(results, suites))
     measured = [result for result in results if result.kind == "sharpness"]
     return [*_of_training(groups, axis, measured), *_of_landscapes(groups, views)]
+
+
+def asked_figures(asked: Asked, views: Views, axis: Axis | None = None) -> list[StoredFigure]:
+    """The figures of everything that a report is asked for."""
+    found = figures_of(asked.results, views, axis)
+    for (kind, number), results in asked.of_place.items():
+        if kind == "figure":
+            found += figures_of_place(number, results, views, axis)
+        else:
+            found += figures_of(results, views, axis)
+    return found
 
 
 def _of_training(groups: Sequence[Group], axis: Axis | None, measured: Sequence[Result]) -> Iterator[StoredFigure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.plan import RunSpec
@@ -27,6 +28,14 @@ _TABLES: Mapping[Kind, Callable[[Group], list[Table]]] = {
 """The tables of every kind of run but training, whose tables show measurements of other runs as well."""
 
 
+@dataclass(frozen=True)
+class GroupTables:
+    """The runs with one set of settings, and the tables that they fill."""
+
+    group: Group
+    tables: tuple[Table, ...]
+
+
 def tables(
     results: Sequence[Result], *, suites: Iterable[ResolvedSuite] = (), expected: Iterable[RunSpec] | None = None
 ) -> list[Table]:
@@ -38,8 +47,16 @@ def tables(
     `expected` are the runs that should be there; by default those that the suites plan for the settings found. Those
     without a result are shown as missing.
     """
+    return [table for each in grouped_tables(results, suites=suites, expected=expected) for table in each.tables]
+
+
+def grouped_tables(
+    results: Sequence[Result], *, suites: Iterable[ResolvedSuite] = (), expected: Iterable[RunSpec] | None = None
+) -> list[GroupTables]:
+    """`tables`, each with the runs that it is made of."""
     measured = [result for result in results if result.kind == "sharpness"]
-    return [table for group in every_group(results, suites, expected) for table in _tables_of(group, measured)]
+    groups = every_group(results, suites, expected)
+    return [GroupTables(group, tuple(_tables_of(group, measured))) for group in groups]
 
 
 def _tables_of(group: Group, measured: Sequence[Result]) -> list[Table]:

@@ -1,0 +1,60 @@
+"""What a report is asked for, found: results, their tables by group, tables of the paper, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cmbench.report.results import Results, load_results
+from cmbench.report.table import Table
+from cmbench.report.tables.build import GroupTables, grouped_tables
+from cmbench.report.tables.places import missing_in, place_tables
+
+Place = tuple[Literal["table", "figure"], int]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`groups` are the runs of `suites` (all, where nothing is asked for) with their tables, `of_places` the tables of
+    the `places` in the paper, whose results are in `of_place`; `missing` says what would produce what is not there."""
+
+    out: Path
+    suites: tuple[str, ...]
+    places: tuple[Place, ...]
+    results: Results
+    of_place: Mapping[Place, Results]
+    groups: tuple[GroupTables, ...]
+    of_places: tuple[Table, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def tables(self) -> list[Table]:
+        """All of them, in the order in which they are printed."""
+        return [*(table for each in self.groups for table in each.tables), *self.of_places]
+
+
+def ask(out: Path | str, suites: Sequence[str] = (), tables: Sequence[int] = (), figures: Sequence[int] = ()) -> Asked:
+    """Everything below `out`, or the results of `suites`, and the tables and figures of the paper with these numbers.
+
+    Raises `UserError` for a file that holds no result, or a number that the paper does not have.
+    """
+    out = Path(out)
+    places: list[Place] = [("table", number) for number in tables]
+    places += [("figure", number) for number in figures]
+    results, groups = Results(()), list[GroupTables]()
+    missing: list[str] = []
+    if suites or not places:
+        results = load_results(out, suites)
+        groups = grouped_tables(results)
+        missing += results.missing
+        if suites:
+            missing += missing_in([table for each in groups for table in each.tables], out)
+    every = load_results(out) if places else results
+    found = [place_tables(kind, number, every, out) for kind, number in places]
+    missing += [line for place in found for line in place.missing]
+    of_places = tuple(table for place in found for table in place.tables)
+    own = {place: every.of_place(*place) for place in places}
+    absent = tuple(dict.fromkeys(missing))
+    return Asked(out, tuple(suites), tuple(places), results, own, tuple(groups), of_places, absent)
