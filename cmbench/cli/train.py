@@ -79,8 +79,7 @@ def train(
         on=on,
         slurm=slurm,
     )
-    files = checked_files(plot, suites)
-    outcomes = []
+    files, outcomes = checked_files(plot, suites), []
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
     if len(suites) > 1:
