@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cmbench.errors import UserError
 from cmbench.experiments.result import Result
 from cmbench.report.figures.drawing import caption, legend, new_figure, optimizer_of, styles
@@ -14,9 +12,6 @@ from cmbench.report.spectra import density, has_spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_LEAST = 1e-8
-"""Densities below it are not drawn."""
 
 
 def spectra(results: Sequence[Result]) -> Figure:
@@ -36,10 +31,9 @@ def spectra(results: Sequence[Result]) -> Figure:
         for result in own:
             label = optimizer_of(result).label
             at, shares = density(result, (highest - lowest or 1.0) / 200)
-            seen = np.where(shares > _LEAST, shares, np.nan)
             look = looks[label]
             (handles[label],) = axes.semilogy(
-                at, seen, color=look.colour, linestyle=look.dashes, linewidth=1.2 * look.weight, alpha=0.85
+                at, shares, color=look.colour, linestyle=look.dashes, linewidth=1.2 * look.weight, alpha=0.85
             )
         axes.set_xlabel("eigenvalue of the Hessian of the training loss")
         axes.set_ylabel("density (share of eigenvalues per unit)")

@@ -20,7 +20,7 @@ def spectra(measured: Sequence[Result]) -> dict[str, Any] | None:
 
     A line per measurement: `eigenvalues`, and `density` there.
     """
-    found = [result for result in measured if has_spectrum(result)][:_MOST_LINES]
+    found = sorted((result for result in measured if has_spectrum(result)), key=_by_label_and_seed)[:_MOST_LINES]
     if not found:
         return None
     looks = styles_of([optimizer_of(result) for result in found])
@@ -31,3 +31,7 @@ def spectra(measured: Sequence[Result]) -> dict[str, Any] | None:
         line = line_of(f"{optimizer_text(optimizer)}, seed {result.seed}", looks[optimizer.label])
         lines.append(line | {"eigenvalues": shorts(eigenvalues[kept]), "density": shorts(shares[kept])})
     return {"kind": "spectra", "title": "Spectrum of the Hessian", "lines": lines}
+
+
+def _by_label_and_seed(result: Result) -> tuple[str, int]:
+    return result.label, result.seed
