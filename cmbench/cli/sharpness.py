@@ -42,7 +42,7 @@ BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Examples in memory at a time. [default: 500]")
 ]
 Tolerance = Annotated[
-    float | None, typer.Option("--tolerance", metavar="T", help="Relative residual to reach. [default: 1e-3]")
+    float | None, typer.Option("--tolerance", metavar="T", help="Relative residual to reach. [default: 1e-4]")
 ]
 Top = Annotated[int | None, typer.Option("--top", metavar="K", help="So many eigenvalues. [default: 1]")]
 Radius = Annotated[

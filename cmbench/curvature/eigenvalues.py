@@ -50,7 +50,7 @@ class Eigenpairs:
     vector: Tensor | None
 
 
-def top_eigenvalue(operator: Operator, *, tolerance: float = 1e-3, seed: int = 0) -> Eigenvalue:
+def top_eigenvalue(operator: Operator, *, tolerance: float = 1e-4, seed: int = 0) -> Eigenvalue:
     """The algebraically largest eigenvalue: the first of `top_eigenvalues`."""
     return top_eigenvalues(operator, tolerance=tolerance, seed=seed).eigenvalues[0]
 
@@ -60,7 +60,7 @@ def top_eigenvalues(
     count: int = 1,
     *,
     which: Which = "algebraic",
-    tolerance: float = 1e-3,
+    tolerance: float = 1e-4,
     iterations: int = 200,
     seed: int = 0,
     start: Tensor | None = None,
@@ -70,8 +70,9 @@ def top_eigenvalues(
 
     Each has converged when its residual is at most `tolerance`·|θ| (or rounding error). An eigenpair may still not be
     the top one: the start can be blind to that. Then a second random vector, orthogonal to all before, is iterated on
-    half as long (as long, where the wanted ones are not the dominant ones), and what it finds is taken in; once more
-    where that changes the result. Thick restarts bound the memory: to 32 vectors, or as many as make 2²⁴ numbers.
+    a third as long (as long, where the wanted ones are not the dominant ones) and until no other pair's residual lets
+    it be above them, and what it finds is taken in; once more where that changes the result. Thick restarts bound the
+    memory: to 32 vectors, or as many as make 2²⁴ numbers.
 
     Args:
         operator: H.
@@ -91,8 +92,9 @@ def top_eigenvalues(
             lost = Eigenvalue(math.nan, math.nan, (math.nan, math.nan), space.products, False)
             return Eigenpairs((lost,) * count, None)
         ritz = space.ritz()
-        if search.is_over(ritz) or space.products >= iterations:
-            return search.outcome(ritz)
+        over = search.is_over(ritz)
+        if over or space.products >= iterations:
+            return search.outcome(ritz, over)
         space.advance(search.next(ritz))
 
 
@@ -106,8 +108,7 @@ class _Search:
         self._before = math.nan
 
     def _wanted(self, ritz: Ritz, count: int) -> list[int]:
-        key = ritz.values.abs() if self._which == "magnitude" else ritz.values
-        chosen: list[int] = torch.argsort(key, descending=True)[:count].tolist()
+        chosen: list[int] = torch.argsort(self._size(ritz.values), descending=True)[:count].tolist()
         return chosen
 
     def _settled(self, ritz: Ritz, index: int) -> bool:
@@ -115,7 +116,7 @@ class _Search:
         return ritz.residuals[index].item() <= within
 
     def is_over(self, ritz: Ritz) -> bool:
-        """Whether all have converged, and a second vector has found no others."""
+        """Whether all have converged, and a second vector has found nothing that is above them, or may be."""
         space, wanted = self._space, self._wanted(ritz, self._count)
         if space.is_whole:
             return True
@@ -125,11 +126,22 @@ class _Search:
         if self._left is None or (self._left == 0 and not self._same(lowest)):
             self._before = lowest
             dominant = lowest >= ritz.values.abs().max().item() / 2
-            self._left = max(2, -(-space.products // (2 if dominant else 1)))
+            self._left = max(2, -(-space.products // (3 if dominant else 1)))
             self._make_room(ritz)
             if not space.begin() and not space.pending:
                 self._left = 0
-        return self._left == 0
+        return self._left == 0 and not self._rivals(ritz)
+
+    def _rivals(self, ritz: Ritz) -> list[int]:
+        """Others that may yet turn out to be above the wanted ones, by their residuals."""
+        wanted = self._wanted(ritz, self._count)
+        size = self._size(ritz.values)
+        bound = size[wanted[-1]].item() + max(self._tolerance * size[wanted[-1]].abs().item(), self._space.rounding)
+        above = (size + ritz.residuals > bound).nonzero().flatten().tolist()
+        return [index for index in above if index not in wanted]
+
+    def _size(self, values: Tensor) -> Tensor:
+        return values.abs() if self._which == "magnitude" else values
 
     def _same(self, lowest: float) -> bool:
         return abs(lowest - self._before) <= max(self._tolerance * abs(lowest), self._space.rounding)
@@ -145,16 +157,17 @@ class _Search:
         if self._left or not len(ritz.outside):
             self._left = self._left - 1 if self._left else self._left
             return pending[-1]
-        lacking = ritz.outside[:, self._wanted(ritz, self._count)].norm(dim=1)
+        wanted = self._wanted(ritz, self._count)
+        lacking = ritz.outside[:, [*wanted, *(self._rivals(ritz) if self._left == 0 else ())]].norm(dim=1)
         return pending[int(lacking.argmax())]
 
     def _make_room(self, ritz: Ritz) -> None:
         if self._space.is_full:
             self._space.restart(ritz, self._wanted(ritz, self._count + _ROOM[0] // 3))
 
-    def outcome(self, ritz: Ritz) -> Eigenpairs:
-        """The wanted ones, as far as they were found."""
-        over, wanted = self._left == 0 or self._space.is_whole, self._wanted(ritz, self._count)
+    def outcome(self, ritz: Ritz, over: bool) -> Eigenpairs:
+        """The wanted ones, as far as they were found; none of them unless the search is `over`."""
+        wanted = self._wanted(ritz, self._count)
         found = []
         for index in wanted:
             value, residual = ritz.values[index].item(), ritz.residuals[index].item()

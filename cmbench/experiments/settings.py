@@ -224,7 +224,7 @@ class SharpnessSettings(Frozen):
         default=None, ge=1, description="training examples that the loss is taken over; all if absent"
     )
     batch_size: int = Field(default=500, ge=1, description="examples that are differentiated twice at a time")
-    tolerance: float = Field(default=1e-3, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
+    tolerance: float = Field(default=1e-4, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
     iterations: int = Field(default=200, ge=1, description="Hessian-vector products at the most")
     top: int = Field(default=1, ge=1, description="how many eigenvalues")
     which: Literal["algebraic", "magnitude"] = Field(default="algebraic", description="largest by value, or by size")
