@@ -15,7 +15,7 @@ from cmbench.experiments.execute import Outcome, execute, in_turn
 from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.record import Measurement
-from cmbench.experiments.result import Cost, Result
+from cmbench.experiments.result import Cost
 from cmbench.experiments.seeding import TASKS, generator
 from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
@@ -56,7 +56,7 @@ def measure_runs(
             name = canonical([trained["workload"], trained.get("options")])
             if name not in workloads:
                 workloads[name] = load_workload(target, device, data_dir)
-            yield measure(spec, target.result, path, workloads[name], device, product_done)
+            yield measure(spec, path, workloads[name], device, trained["batch_size"], product_done)
 
     by_root: dict[Path, list[RunSpec[SharpnessSettings]]] = {}
     for target, spec in planned.values():
@@ -97,19 +97,22 @@ def load_workload(target: Target, device: torch.device, data_dir: Path | None = 
 
 def measure(
     spec: RunSpec[SharpnessSettings],
-    trained: Result,
     weights: Path,
     workload: Workload,
     device: torch.device,
+    m: int,
     product_done: Callable[[], None] = lambda: None,
 ) -> Measurement:
-    """What the settings ask of the training loss at these weights, in evaluation mode; of a stream's last task."""
+    """What the settings ask of the training loss at these weights, in evaluation mode; of a stream's last task.
+
+    `m` is the batch size that the run was trained with.
+    """
     began = time.perf_counter()
     model = workload.model()
     content = checkpoint.load(weights)
     model.load_state_dict(content["model"])
     last = workload.tasks_of_run(generator(spec.seed, TASKS))[-1]
-    problem = Problem(model.to(device).eval(), last, trained.settings["batch_size"], product_done)
+    problem = Problem(model.to(device).eval(), last, m, product_done)
     found = measure_metric(problem, spec.settings)
     return Measurement(
         "failed" if found.error else "completed",

@@ -57,7 +57,7 @@ class JudgedBy(_Record):
 
 
 class Cost(_Record):
-    """What a run took. Of `wall_seconds`, all of it, evaluation took a part, of which telemetry took a part."""
+    """What a run took. Evaluation time is kept apart from the time of the optimization itself."""
 
     wall_seconds: float
     evaluation_seconds: float = 0.0

@@ -128,10 +128,10 @@ def test_a_run_meets_the_tasks_in_its_seeds_order_and_its_sharpness_is_of_the_la
         steps.clear()
         assert train(spec, workload, CPU, lambda suffix, seed=spec.seed: tmp_path / f"{seed}{suffix}").cost.steps == 12
         met = list(dict.fromkeys(steps))
-        settings = SharpnessSettings(of=spec.id, batches=1)
+        settings = SharpnessSettings(of=spec.id, examples=100)
         which = {"kind": "sharpness", "suite": spec.suite, "optimizer": spec.optimizer, "seed": spec.seed}
         steps.clear()
-        curvature.measure(RunSpec(**which, settings=settings), tmp_path / f"{spec.seed}.pt", workload, CPU)
+        curvature.measure(RunSpec(**which, settings=settings), tmp_path / f"{spec.seed}.pt", workload, CPU, 64)
         assert sorted(met) == [0, 1, 2, 3, 4]
         assert steps == [met[-1]]
         lasts.add(met[-1])
