@@ -18,16 +18,16 @@ from cmbench.curvature.targets import completed_runs
 from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.execute import Outcome, execute
+from cmbench.experiments.flatness import ways_to_measure
 from cmbench.experiments.grid import suite_of_grid
 from cmbench.experiments.kinds import LANDSCAPES
 from cmbench.experiments.lease import Leases
 from cmbench.experiments.listener import Listener
 from cmbench.experiments.outside import completed
-from cmbench.experiments.plan import RunSpec, narrow, plan_training
+from cmbench.experiments.plan import RunSpec, plan_training
 from cmbench.experiments.settings import (
     ConvergenceSuite,
     LandscapeSuite,
-    SharpnessSettings,
     SharpnessSuite,
     Suite,
     TrainSettings,
@@ -154,7 +154,7 @@ def _run(
     if kind == "sharpness":
         measuring = cast(ResolvedSuite[SharpnessSuite], suite)
         of = completed_runs(out, measuring.settings.of)
-        ways = [narrow(measuring.settings, SharpnessSettings)]
+        ways = ways_to_measure(measuring.settings)
         device = pick_device(machine.device)
         return measure_runs(of, ways, out, device, force=force, data_dir=machine.data_dir, listener=listener)
     store = ResultStore(out)

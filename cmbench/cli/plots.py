@@ -54,15 +54,14 @@ def checked_folder(plot: Path | None) -> Path | None:
     return plot
 
 
-def save_figures(figures: Sequence[StoredFigure], folder: Path, *, quiet: bool = False) -> None:
+def save_figures(figures: Sequence[StoredFigure], folder: Path) -> None:
     """Writes each figure into the folder as NAME.png, and says where it is."""
     from cmbench.report.figures.drawing import checked_path, save
 
     for figure in figures:
         file = checked_path(folder, figure.name)
         save(figure.draw(), file)
-        if not quiet:
-            print(f"figure: {file}", file=sys.stderr)
+        print(f"figure: {file}", file=sys.stderr)
 
 
 def save_curves(

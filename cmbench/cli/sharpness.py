@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -103,13 +103,10 @@ def sharpness(
     file = checked_path(plot, "spectrum") if plot else None
     found = find_targets(targets, out, opt or ()) if targets else completed_runs(out, settings.of, opt or ())
     with Narrator(quiet=quiet) as narrator:
-        how: dict[str, Any] = {
-            "force": force,
-            "data_dir": data_dir,
-            "listener": narrator,
-            "product_done": narrator.product_done,
-        }
-        outcome = measure_runs(found, ways, out, pick_device(device), **how)
+        outcome = measure_runs(
+            found, ways, out, pick_device(device),
+            force=force, data_dir=data_dir, listener=narrator, product_done=narrator.product_done,
+        )  # fmt: skip
     if file:
         _draw(outcome.results, file, quiet)
     finish(outcome, json=json, beside=[target.result for target in found])

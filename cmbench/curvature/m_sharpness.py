@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -61,39 +60,29 @@ def m_sharpness(
         radius: r > 0; 0.05 by default, 0.5 with `adaptive`.
     """
     radius = radius or (ADAPTIVE_RADIUS if adaptive else RADIUS)
-    with _restored(model) as params:
-        ball = _Ball(model, loss, params, radius, adaptive)
+    ball = _Ball(model, loss, radius, adaptive)
+    try:
         pairs = [(ball.largest_rise(batch, maximiser), weight) for batch, weight in batches]
+    finally:
+        ball.leave()
     rises = torch.stack([rise for rise, _ in pairs]).tolist()
     value = sum(rise * weight for rise, (_, weight) in zip(rises, pairs, strict=True))
     return MSharpness(value, max(rises), min(rises), ball.gradients, ball.losses)
 
 
-@contextmanager
-def _restored(model: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The parameters that require a gradient, which are what they were when it ends."""
-    params = [p for p in model.parameters() if p.requires_grad]
-    before = [p.detach().clone() for p in params]
-    try:
-        yield params
-    finally:
-        with torch.no_grad():
-            for p, origin in zip(params, before, strict=True):
-                p.copy_(origin)
-
-
 class _Ball:
     """The points θ + s·u with ‖u‖₂ ≤ r, where the scale s is 1, or |θ|; u is a list of tensors like the parameters."""
 
-    def __init__(self, model: nn.Module, loss: Loss, params: list[nn.Parameter], radius: float, adaptive: bool) -> None:
-        self._model, self._loss, self._params, self._radius = model, loss, params, radius
-        self._centre = [p.detach().clone() for p in params]
+    def __init__(self, model: nn.Module, loss: Loss, radius: float, adaptive: bool) -> None:
+        self._model, self._loss, self._radius = model, loss, radius
+        self._params = [p for p in model.parameters() if p.requires_grad]
+        self._centre = [p.detach().clone() for p in self._params]
         self._scale = [p.abs() if adaptive else torch.ones_like(p) for p in self._centre]
         self.gradients = self.losses = 0
 
     def largest_rise(self, batch: Any, maximiser: Maximiser) -> Tensor:
         """How much the batch's loss rises at the highest point that was found."""
-        self._move_to(None)
+        self.leave()
         base, gradient = self._loss_and_gradient(batch)
         here = self._onto_sphere(gradient)
         rise = self._value(batch, here) - base
@@ -138,10 +127,16 @@ class _Ball:
             value: Tensor = self._loss(self._model, batch)
         return value
 
-    def _move_to(self, at: list[Tensor] | None) -> None:
+    def leave(self) -> None:
+        """Puts the parameters back to the centre."""
         with torch.no_grad():
-            for i, (p, origin) in enumerate(zip(self._params, self._centre, strict=True)):
-                p.copy_(origin if at is None else torch.addcmul(origin, at[i], self._scale[i]))
+            for p, origin in zip(self._params, self._centre, strict=True):
+                p.copy_(origin)
+
+    def _move_to(self, at: list[Tensor]) -> None:
+        with torch.no_grad():
+            for p, origin, u, scale in zip(self._params, self._centre, at, self._scale, strict=True):
+                p.copy_(torch.addcmul(origin, u, scale))
 
     def _onto_sphere(self, direction: list[Tensor]) -> list[Tensor]:
         norm = _norm(direction)

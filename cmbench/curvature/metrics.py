@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ def _top_eigenvalue(problem: Problem, settings: SharpnessSettings) -> Found:
 
 
 def _not_converged(lost: Eigenvalue, settings: SharpnessSettings) -> str:
-    if lost.estimate != lost.estimate:
+    if not math.isfinite(lost.estimate):
         return "the Hessian's products are not finite numbers"
     best = f"the best estimate is {lost.estimate:.6g} with a residual of {lost.residual:.2g}"
     return f"not converged to {settings.tolerance:g} in {lost.products} products: {best}"
@@ -99,8 +100,7 @@ def _m_sharpness(problem: Problem, settings: SharpnessSettings) -> Found:
     )
     name = settings.metric.replace("-", "_")
     metrics: dict[str, float | None] = {name: found.value, "largest": found.largest, "smallest": found.smallest}
-    finite = found.value == found.value
-    error = None if finite else "the loss is no finite number in the ball"
+    error = None if math.isfinite(found.value) else "the loss is no finite number in the ball"
     return Found(metrics | {"m": m, "batches": len(batches)}, found.losses, found.gradients, error=error)
 
 
@@ -109,7 +109,7 @@ def _trace(problem: Problem, settings: SharpnessSettings) -> Found:
     found = trace(hessian, settings.products, product_done=problem.product_done)
     low, high = found.interval
     metrics: dict[str, float | None] = {"trace": found.value, "low": low, "high": high, "products": found.products}
-    error = None if found.value == found.value else "the Hessian's products are not finite numbers"
+    error = None if math.isfinite(found.value) else "the Hessian's products are not finite numbers"
     return Found(metrics, found.products, 2 * batches * found.products, error=error)
 
 

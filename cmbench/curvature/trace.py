@@ -26,21 +26,18 @@ def trace(
 ) -> Trace:
     """tr H by Hutch++ (Meyer et al. 2021): exact on the range Q of H·S, Hutchinson's mean of gᵀHg outside of it.
 
-    S has a third of the `products` random signs vectors as columns, as has G. With as many products as three times the
-    dimension it is exact. Raises `ValueError` for fewer than six.
+    S has a third of the `products` vectors of random signs as columns, as has G. With as many products as three
+    times the dimension it is exact. Raises `ValueError` for fewer than six.
     """
     if products < 6:
         raise ValueError("Hutch++ needs 6 products at least")
     each = min(products // 3, operator.size)
     signs = torch.Generator().manual_seed(seed)
-    made = 0
 
     def apply(columns: torch.Tensor) -> torch.Tensor:
-        nonlocal made
         done = []
         for column in columns.T:
             done.append(operator.matvec(column))
-            made += 1
             product_done()
         return torch.stack(done, 1)
 
@@ -51,10 +48,10 @@ def trace(
     basis, _ = torch.linalg.qr(apply(drawn()))
     inside = (basis * apply(basis)).sum(dtype=torch.float64).item()
     if each == operator.size:
-        return Trace(inside, (inside, inside), made)
+        return Trace(inside, (inside, inside), 2 * each)
     outside = drawn()
     outside = outside - basis @ (basis.T @ outside)
     samples = (outside * apply(outside)).sum(0, dtype=torch.float64)
     value = inside + samples.mean().item()
     error = samples.std().item() / math.sqrt(each) * float(stats.t.ppf(0.975, each - 1))
-    return Trace(value, (value - error, value + error), made)
+    return Trace(value, (value - error, value + error), 3 * each)

@@ -48,8 +48,12 @@ RECORDED = (
 
 def last_until(curve: Sequence[float | None], epoch: float | None) -> float | None:
     """The last value that was measured up to `epoch`, counted from 1; None where there is none."""
-    until = curve[: int(epoch)] if epoch is not None else ()
-    return next((value for value in reversed(until) if value is not None), None)
+    return last_of(curve[: int(epoch)]) if epoch is not None else None
+
+
+def last_of(curve: Sequence[float | None]) -> float | None:
+    """The last value that was measured; None where there is none."""
+    return next((value for value in reversed(curve) if value is not None), None)
 
 
 @cache
@@ -71,8 +75,7 @@ def at_end(recorded: Recorded) -> TrainingColumn:
     """`NAME_final`: as last measured."""
 
     def read(result: Result) -> float | None:
-        curve = result.curves.get(recorded.name, [])
-        return last_until(curve, len(curve))
+        return last_of(result.curves.get(recorded.name, []))
 
     return mean_column(
         f"{recorded.name}_final", f"final {recorded.title}", recorded.direction, "significant",

@@ -117,9 +117,11 @@ def _sharpness(group: Group, optimizer: OptimizerReference | None) -> list[str]:
     sets = [
         f"{key}={_yaml(value)}"
         for key, value in {**group.shared_settings, "of": group.suite.name}.items()
-        if key in fields and canonical(planned.get(key)) != canonical(value)
+        if key in fields and key != "at" and canonical(planned.get(key)) != canonical(value)
     ]
-    return [*(["--opt", optimizer.label] if optimizer else []), *(word for each in sets for word in ("--set", each))]
+    at = ["--at", group.shared_settings["at"]] if "at" in group.shared_settings else []  # it may hold a `=`
+    opt = ["--opt", optimizer.label] if optimizer else []
+    return [*opt, *at, *(word for each in sets for word in ("--set", each))]
 
 
 def _yaml(value: Any) -> str:

@@ -89,14 +89,13 @@ def _cell(title: str, cell: Cell) -> list[Any]:
 
 def _run(run: Run, result: Result) -> list[Any]:
     """What tells the run from the others, what became of it, seconds, its id, its error."""
-    differing = [f"{key[0]}={value_text(run.settings[key])}" for key in ("sharpness",) if run.settings.get(key)]
+    coefficient = run.settings.get("sharpness")
+    differing = [f"s={value_text(coefficient)}"] if coefficient else []
     capacity = [f"C={run.settings['capacity']}"] if result.kind == "convergence" else []
     name = ", ".join([*capacity, *differing] or [f"seed {run.seed}"])
-    status = result.status
-    if result.diverged_step is not None:
-        status = f"{status} @ step {result.diverged_step}"  # type: ignore[assignment]
+    at = "" if result.diverged_step is None else f" @ step {result.diverged_step}"
     seconds = short(result.cost.wall_seconds, 3) if result.cost else None
-    return [name, status, seconds, result.id, result.error]
+    return [name, result.status + at, seconds, result.id, result.error]
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from cmbench.errors import UserError
 from cmbench.experiments.atomic import write_bytes
-from cmbench.experiments.suite import suites_of
 from cmbench.report.asked import Asked
 from cmbench.report.figures.drawing import Views
 from cmbench.report.page.build import render_page
-from cmbench.report.results import load_results
+from cmbench.report.results import Results, load_results
 from cmbench.report.tables.build import grouped_tables
 from cmbench.report.verdicts.judge import judge
 
@@ -28,11 +27,12 @@ def write_page(file: Path | str, asked: Asked, views: Views) -> bool:
     if blocked := next((each for each in file.parents if each.exists() and not each.is_dir()), None):
         raise UserError(f"--html {file}: {blocked} is no folder")
     results, groups = list(asked.results), list(asked.groups)
-    around = [name for kind, number in asked.places for name in suites_of(f"{kind}{number}")]
-    if more := [name for name in dict.fromkeys(around) if name not in asked.suites]:
-        found = load_results(asked.out, more)
-        results += found
-        groups += grouped_tables(found)
+    shown = set(asked.suites)
+    for own in asked.of_place.values():
+        more = Results(tuple(each for each in own.records if each.suite.name not in shown), own.suites)
+        shown |= {each.suite.name for each in more}
+        results += more
+        groups += grouped_tables(more)
     if not results and not asked.of_places:
         return False
     everything = not (asked.suites or asked.places)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmbench.experiments.result import Result
+from cmbench.report.columns.sharpness import quantity_of
 from cmbench.report.figures.drawing import caption, legend, new_figure
 from cmbench.report.figures.training.curves import arrow_of
 from cmbench.report.figures.training.quantities import metric_of
@@ -30,18 +31,20 @@ class Landing:
 def landings_of(runs: TrainingRuns, measured: Sequence[Result]) -> list[Landing]:
     """The landing of each completed run whose sharpness at the end is known.
 
-    By `measured`, the results of `cmbench sharpness`, of which the first of a run counts; where there is none, by its
-    telemetry at the last epoch.
+    By `measured`, the results of `cmbench sharpness`, of which the first eigenvalue at a run's last weights counts;
+    where there is none, by its telemetry at the last epoch.
     """
     metric = metric_of(runs.results)
     by_run: dict[str, float | None] = {}
     for each in measured:
-        if each.status == "completed":
+        if each.status == "completed" and quantity_of(each) == "top-eigenvalue" and "at" not in each.settings:
             by_run.setdefault(each.settings["of"], each.metrics.get("top_eigenvalue"))
     found = []
     for row in runs.rows if metric else ():
         for result in completed(row.runs):
-            sharpness = by_run.get(result.id) or (result.curves.get("top_eigenvalue") or [None])[-1]
+            sharpness = by_run.get(result.id)
+            if sharpness is None:
+                sharpness = (result.curves.get("top_eigenvalue") or [None])[-1]
             value = (result.curves.get(metric.name) or [None])[-1] if metric else None
             if sharpness is not None and value is not None:
                 found.append(Landing(row.title, result.seed, sharpness, value))

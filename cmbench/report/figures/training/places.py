@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cmbench.report.columns.telemetry import last_of
 from cmbench.report.figures.drawing import caption, legend, new_figure
 from cmbench.report.figures.training.axis import Axis
 from cmbench.report.figures.training.curves import align, arrow_of, draw_panel, in_order, key_to
@@ -78,11 +79,6 @@ def points_of(
         if summary.mean is not None:
             points.append(Point(float(x(row)), summary.mean, summary.std, summary.n))
     return sorted(points, key=lambda point: point.x)
-
-
-def last_of(curve: Sequence[float | None]) -> float | None:
-    """The last value that was measured."""
-    return next((value for value in reversed(curve) if value is not None), None)
 
 
 def _differs(runs: TrainingRuns) -> bool:
