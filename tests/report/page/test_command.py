@@ -53,3 +53,24 @@ def test_gives_the_same_runs(cmbench, words):
         assert {Result.model_validate(each).id for each in again.results()} == ids, command
         found += len(ids)
     assert found == len(cmbench.results())
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("--metric", "m-sharpness", "--m", 40, "--at", "best"),
+        ("--metric", "trace", "--set", "products=9", "--at", "epoch=1"),
+        ("--tolerance", "0.1"),
+    ],
+    ids=["m-sharpness", "trace", "top eigenvalue"],
+)
+def test_gives_the_same_measurement(how, cmbench):
+    cmbench("train", "--suite", "wine", "--opt", "adam", "--seed", 0, *SHORT)
+    cmbench("sharpness", "wine", *how, "--examples", 80, "--quiet")
+    (measured,) = [each for each in load_results(cmbench.folder / "results") if each.kind == "sharpness"]
+    ((each,),) = [grouped_tables([measured])]
+    (row,) = runs_by_optimizer(each.group)
+    (file,) = cmbench.files(f"results/**/{measured.id}.json")
+    file.unlink()
+    cmbench(*shlex.split(command_of(each.group, row.optimizer, row.runs))[1:])
+    assert file.exists()
