@@ -14,7 +14,7 @@ import torch
 
 from cmbench.curvature.gauges import sharpness_gauges
 from cmbench.curvature.measure import measure_runs
-from cmbench.curvature.targets import completed_runs
+from cmbench.curvature.targets import runs_of
 from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.execute import Outcome, execute
@@ -153,7 +153,7 @@ def _run(
         raise UserError(f"seeds: accepted: with a suite of kind 'train', not '{kind}'")
     if kind == "sharpness":
         measuring = cast(ResolvedSuite[SharpnessSuite], suite)
-        of = completed_runs(out, measuring.settings.of)
+        of = runs_of(measuring.settings, out)
         ways = ways_to_measure(measuring.settings)
         device = pick_device(machine.device)
         return measure_runs(of, ways, out, device, force=force, data_dir=machine.data_dir, listener=listener)

@@ -3,7 +3,8 @@
     cmbench report --claims --json | python docs/claims.py [--check]
 
 README.md gets a line for each place, by verdict; docs/paper.md a line for each claim that was run, with its numbers;
-docs/priorities.md one for each question about the ranking, where it was run. All stand between the comments
+docs/priorities.md one for each question about the ranking, docs/flatness.md one for each measure on each task, where
+they were run. All stand between the comments
 `<!-- claims -->` and `<!-- end of claims -->`. With `--check` nothing is written, and
 exit code 1 says that README.md would change.
 """
@@ -11,6 +12,7 @@ exit code 1 says that README.md would change.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,21 +20,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 VERDICTS = ("reproduced", "contradicted", "inconclusive")
-ANSWERS = ("different", "alike", "inconclusive")
+ANSWERS = (*VERDICTS, "different", "alike")
 
 
 def main() -> int:
     every = json.load(sys.stdin)["claims"]
-    questions = [claim for claim in every if claim["id"].startswith("priorities/") and claim["verdict"] in ANSWERS]
-    claims = [claim for claim in every if claim["verdict"] in VERDICTS and claim not in questions]
+    topics = {
+        topic: [claim for claim in every if claim["id"].startswith(f"{topic}/") and claim["verdict"] in ANSWERS]
+        for topic in TOPICS
+    }
+    claims = [c for c in every if c["verdict"] in VERDICTS and c["id"].partition("/")[0] not in TOPICS]
     readme, page = ROOT / "README.md", ROOT / "docs" / "paper.md"
     if "--check" in sys.argv:
         return replaced(readme, by_place(claims)) != readme.read_text()
     readme.write_text(replaced(readme, by_place(claims)))
     page.write_text(replaced(page, one_by_one(claims)))
-    if questions:
-        priorities = ROOT / "docs" / "priorities.md"
-        priorities.write_text(replaced(priorities, answers(questions)))
+    for topic, questions in topics.items():
+        if questions:
+            own = ROOT / "docs" / f"{topic}.md"
+            own.write_text(replaced(own, TOPICS[topic](questions)))
     return 0
 
 
@@ -76,6 +82,22 @@ def answers(questions: list[dict[str, Any]]) -> str:
     return "\n".join(["| question | difference | p (Holm) | answer |", "|---|---|---|---|", *rows])
 
 
+def by_measure(claims: list[dict[str, Any]]) -> str:
+    """A table with a row for each task, choice of learning rates and measure, and a column for each of the weights."""
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for claim in claims:
+        task, rate, measure, at = re.fullmatch(
+            r"flatness/(\w+)-(equal|best)-([\w-]+)-(last|best)", claim["id"]
+        ).groups()
+        words = {"equal": "one for all", "best": "each its best"}[rate]
+        needed = f" ({claim['needed']:,} would settle it)" if claim["needed"] else ""
+        cell = f"**{claim['verdict']}**{needed}: {weakest_comparison(claim)}"
+        cells.setdefault((task, words, measure), {})[at] = cell
+    rows = [f"| {' | '.join(key)} | {own.get('last', '')} | {own.get('best', '')} |" for key, own in cells.items()]
+    header = "| task | learning rate | measure | at the last epoch | at the best epoch |"
+    return "\n".join([header, "|---|---|---|---|---|", *rows])
+
+
 def weakest_comparison(claim: dict[str, Any]) -> str:
     """`Adam+CM − Adam at s=20: +0.12 [+0.03, +0.21], 200 starts`: the comparison that says least for a claim."""
     numbers = f"{claim['n']} {claim['unit']}"
@@ -94,6 +116,9 @@ def text(claim: dict[str, Any]) -> str:
     where = {"levy": "on Levy, ", "goldstein_price": "on Goldstein-Price, "}.get(middle[0] if middle else "", "")
     return claim["text"] if claim["text"].startswith("on ") else f"{where}{claim['text']}"
 
+
+TOPICS = {"priorities": answers, "flatness": by_measure}
+"""Questions of our own, each topic with a page of its name; how it is shown there."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,6 +12,7 @@ from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Force, Json, Opt, 
 
 if TYPE_CHECKING:
     from cmbench.experiments.result import Result
+    from cmbench.experiments.settings import SharpnessSuite
 
 
 Targets = Annotated[
@@ -22,7 +23,7 @@ Targets = Annotated[
 ]
 Suite = Annotated[
     str,
-    typer.Option("--suite", metavar="NAME|FILE", help="How to measure, and (without TARGET) which suite's runs."),
+    typer.Option("--suite", metavar="NAME|FILE", help="How to measure, and (without TARGET) which suites' runs."),
 ]
 Metric = Annotated[
     list[str] | None,
@@ -82,7 +83,6 @@ def sharpness(
     Each measurement is stored beside the run it belongs to, and joins its suite's table.
     """
     from cmbench.experiments.flatness import ways_to_measure
-    from cmbench.experiments.suite import load_suite
 
     options = overrides(
         examples="null" if examples == "all" else examples,
@@ -90,26 +90,39 @@ def sharpness(
         **{"radius": radius, "m": m, "maximiser": maximiser},
     )
     given = [*options, *(set_ or ())]
-    settings = load_suite(suite, kind="sharpness", sets=given).settings
-    ways = ways_to_measure(settings, metric or (), given, at)
+    suites = _suites(suite, targets, given)
+    ways = [ways_to_measure(each, metric or (), given, at) for each in suites]
 
-    from cmbench.cli.finish import finish
+    from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
     from cmbench.curvature.measure import measure_runs
-    from cmbench.curvature.targets import completed_runs, find_targets
+    from cmbench.curvature.targets import find_targets, runs_of
     from cmbench.experiments.environment import pick_device
     from cmbench.report.figures.drawing import checked_path
 
     file = checked_path(plot, "spectrum") if plot else None
-    found = find_targets(targets, out, opt or ()) if targets else completed_runs(out, settings.of, opt or ())
+    found = [find_targets(targets, out, opt or ()) if targets else runs_of(each, out, opt or ()) for each in suites]
     with Narrator(quiet=quiet) as narrator:
-        outcome = measure_runs(
-            found, ways, out, pick_device(device),
-            force=force, data_dir=data_dir, listener=narrator, product_done=narrator.product_done,
-        )  # fmt: skip
+        outcome = together([
+            measure_runs(
+                own, how, out, pick_device(device),
+                force=force, data_dir=data_dir, listener=narrator, product_done=narrator.product_done,
+            )
+            for own, how in zip(found, ways, strict=True)
+        ])  # fmt: skip
     if file:
         _draw(outcome.results, file, quiet)
-    finish(outcome, json=json, beside=[target.result for target in found])
+    finish(outcome, json=json, beside=[target.result for own in found for target in own])
+
+
+def _suites(name: str, targets: Sequence[str] | None, sets: Sequence[str]) -> list[SharpnessSuite]:
+    from cmbench.errors import UserError
+    from cmbench.experiments.suite import load_suite, named
+
+    names = named(name, "sharpness")
+    if targets and len(names) > 1:
+        raise UserError(f"--suite {name}: accepted with TARGET: one suite, not {len(names)}")
+    return [load_suite(each, kind="sharpness", sets=sets).settings for each in names]
 
 
 def _draw(results: Sequence[Result], file: Path, quiet: bool) -> None:

@@ -13,11 +13,11 @@ from cmbench.curvature.targets import Target
 from cmbench.errors import UserError
 from cmbench.experiments.execute import Outcome, execute, in_turn
 from cmbench.experiments.listener import Listener
+from cmbench.experiments.measurements import SharpnessSettings
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import Cost
 from cmbench.experiments.seeding import TASKS, generator
-from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.text import canonical
 from cmbench.training import checkpoint

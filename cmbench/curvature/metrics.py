@@ -14,7 +14,7 @@ from cmbench.curvature.problem import evaluation_batches, loss_hessian, loss_of
 from cmbench.curvature.products import Hessian
 from cmbench.curvature.spectrum import spectrum
 from cmbench.curvature.trace import trace
-from cmbench.experiments.settings import SharpnessMetric, SharpnessSettings
+from cmbench.experiments.measurements import SharpnessMetric, SharpnessSettings
 from cmbench.workloads.base import Task
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cmbench.errors import MissingResults, UserError
 from cmbench.experiments.files import BEST, RESULT, WEIGHTS, folder_name
 from cmbench.experiments.result import Result
+from cmbench.experiments.settings import SharpnessSuite
 from cmbench.experiments.store import ResultStore
 from cmbench.training import checkpoint
 
@@ -77,6 +78,11 @@ def completed_runs(out: Path, suite: str, opts: Sequence[str] = ()) -> list[Targ
     if not found:
         raise MissingResults(f"no completed run of '{suite}' in {out}: cmbench train --suite {suite}")
     return found
+
+
+def runs_of(suite: SharpnessSuite, out: Path, opts: Sequence[str] = ()) -> list[Target]:
+    """The completed runs that a suite measures; raises `MissingResults` where one of its training suites has none."""
+    return [target for name in suite.of for target in completed_runs(out, name, opts)]
 
 
 def _optimizer(result: Result) -> str | None:

@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
+from cmbench.experiments.measurements import HowToMeasure, SharpnessMetric, Weights
 from cmbench.experiments.schedule import PositiveInt, Schedule
 from cmbench.optim.hyperparameters import ImplementationName
 
@@ -202,47 +203,6 @@ class EscapeSettings(LandscapeSettings):
     sharpness: SharpnessCoefficient
 
 
-SharpnessMetric = Literal["top-eigenvalue", "m-sharpness", "adaptive-sharpness", "trace", "spectrum"]
-_ASCENT = ("examples", "m", "radius", "maximiser")
-READ_BY: dict[SharpnessMetric, tuple[str, ...]] = {
-    "top-eigenvalue": ("examples", "batch_size", "tolerance", "iterations", "top", "which"),
-    "m-sharpness": _ASCENT,
-    "adaptive-sharpness": _ASCENT,
-    "trace": ("examples", "batch_size", "products"),
-    "spectrum": ("examples", "batch_size", "vectors", "steps"),
-}
-"""The settings that each metric of flatness depends on, besides which weights it is measured at."""
-
-
-class SharpnessSettings(Frozen):
-    """A measurement of a finished training run: how flat the training loss is at its weights."""
-
-    of: str = Field(description="id of the measured run")
-    metric: SharpnessMetric = "top-eigenvalue"
-    at: str = Field(default="last", pattern=r"^(last|best|epoch=\d+)$", description="weights: last, best or epoch=N")
-    examples: int | None = Field(
-        default=None, ge=1, description="training examples that the loss is taken over; all if absent"
-    )
-    batch_size: int = Field(default=500, ge=1, description="examples that are differentiated twice at a time")
-    tolerance: float = Field(default=1e-4, gt=0, description="relative residual ‖Hv − λv‖/|λ| at which to stop")
-    iterations: int = Field(default=200, ge=1, description="Hessian-vector products at the most")
-    top: int = Field(default=1, ge=1, description="how many eigenvalues")
-    which: Literal["algebraic", "magnitude"] = Field(default="algebraic", description="largest by value, or by size")
-    m: int | None = Field(default=None, ge=1, description="examples per ascent; the run's batch size if absent")
-    radius: float | None = Field(default=None, gt=0, description="of the ball; 0.05 if absent, 0.5 where adaptive")
-    maximiser: Literal["ascent", "projected"] = Field(default="projected", description="how the ball is searched")
-    products: int = Field(default=60, ge=6, description="of the trace, with random vectors")
-    vectors: int = Field(default=4, ge=1, description="random vectors of the spectrum")
-    steps: int = Field(default=40, ge=1, description="products of the spectrum with each of them")
-
-    unless_default: ClassVar = ("at",)
-
-    def document(self) -> dict[str, Any]:
-        """Without what the metric does not depend on, and what is the metric's own default."""
-        read = ("of", "metric", "at", *READ_BY[self.metric])
-        return {name: value for name, value in super().document().items() if name in read}
-
-
 class _Quadratics(Frozen):
     """The quadratics of a convergence suite."""
 
@@ -325,10 +285,21 @@ class EscapeSuite(_Surfaces):
     sharpness: tuple[SharpnessCoefficient, ...]
 
 
-class SharpnessSuite(SharpnessSettings, SuiteBase):
-    """`kind: sharpness`: measures the finished runs of the training suite `of`."""
+class SharpnessSuite(HowToMeasure, SuiteBase):
+    """`kind: sharpness`: measures the finished runs of the training suites `of`, each metric at each of the weights.
+
+    One of each may be given without a list.
+    """
 
     kind: Literal["sharpness"]
+    of: tuple[str, ...] = Field(min_length=1, description="training suites")
+    metric: tuple[SharpnessMetric, ...] = Field(default=("top-eigenvalue",), min_length=1)
+    at: tuple[Weights, ...] = Field(default=("last",), min_length=1, description="weights: last, best or epoch=N")
+
+    @field_validator("of", "metric", "at", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
 
 class ConvergenceSuite(_Quadratics, SuiteBase):

@@ -167,3 +167,19 @@ def test_what_is_refused(trained):
     where = trained.files(f"results/**/{done[0]['id']}.json")
     refused = trained("sharpness", *where, code=2)
     assert "measurements alone are given; accepted: results of completed training runs" in refused.stderr
+
+
+def test_a_suite_may_measure_several_suites_by_several_metrics_at_several_weights(cmbench):
+    cmbench("train", "--suite", "digits", "--opt", "adam", "--seeds", "1", *SHORT)
+    text = "kind: sharpness\ndescription: x\nof: [digits, wine]\nmetric: [m-sharpness, trace]\nat: [last, best]\n"
+    (cmbench.folder / "mine.yaml").write_text(f"{text}examples: 64\nm: 64\nmaximiser: ascent\nproducts: 6\n")
+    assert "no completed run of 'wine'" in cmbench("sharpness", "--suite", "mine.yaml", code=4).stderr
+    cmbench("train", "--suite", "wine", "--opt", "adam", "--seeds", "1", *SHORT)
+    found = measured(cmbench, "--suite", "mine.yaml")
+    assert sorted((r["suite"]["name"], r["settings"]["metric"], r["settings"].get("at", "last")) for r in found) == [
+        (suite, metric, at)
+        for suite in ("digits", "wine")
+        for metric in ("m-sharpness", "trace")
+        for at in ("best", "last")
+    ]
+    assert "accepted with TARGET: one suite" in cmbench("sharpness", "wine", "--suite", "flatness", code=2).stderr

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cmbench.experiments.measurements import SharpnessSettings
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, Result
-from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.store import ResultStore
 from cmbench.experiments.suite import ResolvedSuite, load_suite
 from cmbench.report.columns.sharpness import QUANTITIES

@@ -10,8 +10,8 @@ from torchvision.models import resnet18
 
 from cmbench.curvature import measure as curvature
 from cmbench.errors import UserError
+from cmbench.experiments.measurements import SharpnessSettings
 from cmbench.experiments.plan import RunSpec, plan_training
-from cmbench.experiments.settings import SharpnessSettings
 from cmbench.experiments.suite import load_suite
 from cmbench.report.runs.plan import plan_of
 from cmbench.training.trainer import train

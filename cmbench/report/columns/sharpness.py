@@ -89,8 +89,30 @@ def measured(metric: str) -> Column[Sequence[Run]]:
 COLUMNS = tuple(measured(metric) for metric in QUANTITIES)
 
 
+@dataclass(frozen=True)
+class Way:
+    """One way in which runs were measured: the metric, how it differs from other ways (`at=best`), and what came out.
+
+    `measurements` are by the id of the run that they are of.
+    """
+
+    metric: str
+    detail: str
+    measurements: Mapping[str, Result]
+
+    def value(self, run: Result) -> float | None:
+        """What was measured of a run; None where nothing was."""
+        found = self.measurements.get(run.id)
+        return found.metrics.get(QUANTITIES[self.metric].key) if found and found.status == "completed" else None
+
+
 def flatness_columns(measurements: Iterable[Result], trained: Iterable[Result]) -> list[Column[Sequence[Run]]]:
     """A column for each way in which the runs `trained` were measured."""
+    return [flatness(way.metric, way.measurements, way.detail) for way in ways_measured(measurements, trained)]
+
+
+def ways_measured(measurements: Iterable[Result], trained: Iterable[Result]) -> list[Way]:
+    """Each way in which the runs `trained` were measured, metric by metric."""
     ids = {result.id for result in trained}
     settings: dict[str, dict[str, dict[str, Any]]] = {}
     found: dict[str, dict[str, Result]] = {}
@@ -99,15 +121,15 @@ def flatness_columns(measurements: Iterable[Result], trained: Iterable[Result]) 
             way = shared_settings("sharpness", result.settings)
             settings.setdefault(quantity_of(result), {}).setdefault(canonical(way), way)
             found.setdefault(canonical(way), {})[result.settings["of"]] = result
-    columns = []
+    every = []
     for metric in (metric for metric in QUANTITIES if metric in settings):
         ways = settings[metric]
         for key, way in ways.items():
             # In the order of the alphabet, as the settings of one way may be stored in any.
             varying = [name for name in sorted(way) if any(other.get(name) != way[name] for other in ways.values())]
             detail = ", ".join(f"{name}={value_text(way[name])}" for name in dict.fromkeys([*varying, *_always(way)]))
-            columns.append(flatness(metric, found[key], detail))
-    return columns
+            every.append(Way(metric, detail, found[key]))
+    return every
 
 
 def _always(way: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from cmbench.report.figures.choice import draw_landscapes
 from cmbench.report.figures.drawing import Views
 from cmbench.report.figures.training.axis import Axis
 from cmbench.report.figures.training.curves import learning_curves
+from cmbench.report.figures.training.flatness import Flatness, flatness_figure
 from cmbench.report.figures.training.landing import landings_of, sharpness_and_metric
 from cmbench.report.figures.training.places import NUMBERS, place_figure
 from cmbench.report.figures.training.reaching import Profile, Race, profile_figure, reached_over_cost
@@ -43,7 +44,8 @@ def figures_of(
     """Every figure that `results` allow, suite by suite.
 
     Of training `SUITE_curves`, `SUITE_target` (how soon a target is reached), `SUITE_sharpness` (against the metric,
-    where it was measured) and over at least two suites `profile`; of landscapes `SUITE`.
+    where it was measured), over all suites `flatness` (every measure, beside the first optimizer's) and over at least
+    two `profile`; of landscapes `SUITE`.
 
     `axis` is the horizontal axis of curves, by default the one that suits each figure. Settings of one suite that
     differ have figures of their own, `SUITE_2…` from the second on. `views` gives the surfaces of landscapes, and
@@ -67,14 +69,18 @@ def asked_figures(asked: Asked, views: Views, axis: Axis | None = None) -> list[
 
 def _of_training(groups: Sequence[Group], axis: Axis | None, measured: Sequence[Result]) -> Iterator[StoredFigure]:
     cost: Axis = axis or "gradients"
-    races = []
+    races, flat = [], []
     for name, runs in training_runs(groups):
         yield StoredFigure(f"{name}_curves", partial(learning_curves, runs, axis or "epochs"))
         if race := Race.of(runs):
             races.append(race)
             yield StoredFigure(f"{name}_target", partial(reached_over_cost, race, cost))
+        if flatness := Flatness.of(runs, measured):
+            flat.append(flatness)
         if landings := landings_of(runs, measured):
             yield StoredFigure(f"{name}_sharpness", partial(sharpness_and_metric, runs, landings))
+    if flat:
+        yield StoredFigure("flatness", partial(flatness_figure, flat))
     if profile := Profile.of(races, cost):
         yield StoredFigure("profile", partial(profile_figure, profile, cost))
 

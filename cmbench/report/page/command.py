@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cmbench.experiments.flatness import ways_to_measure
 from cmbench.experiments.grid import split_label, suite_of_grid
 from cmbench.experiments.kinds import Kind
+from cmbench.experiments.measurements import SharpnessSettings
 from cmbench.experiments.result import OptimizerReference
-from cmbench.experiments.settings import SUITE_TYPES
 from cmbench.experiments.suite import ResolvedSuite, builtin_suites, load_suite
 from cmbench.experiments.text import canonical
 from cmbench.optim.registry import REGISTRY, get_info
@@ -112,12 +113,13 @@ def _hyperparameters(suite: ResolvedSuite | None, optimizer: OptimizerReference)
 
 def _sharpness(group: Group, optimizer: OptimizerReference | None) -> list[str]:
     """The options of a measurement at the end of the runs of a suite."""
-    fields = SUITE_TYPES["sharpness"].model_fields
-    planned = load_suite("sharpness").settings.model_dump(mode="json")
+    suite = load_suite("sharpness", kind="sharpness").settings
+    (way,) = ways_to_measure(suite)
+    usual = way.model_dump(mode="json") | {"of": suite.of[0]}
     sets = [
         f"{key}={_yaml(value)}"
         for key, value in {**group.shared_settings, "of": group.suite.name}.items()
-        if key in fields and key != "at" and canonical(planned.get(key)) != canonical(value)
+        if key in SharpnessSettings.model_fields and key != "at" and canonical(usual.get(key)) != canonical(value)
     ]
     at = ["--at", group.shared_settings["at"]] if "at" in group.shared_settings else []  # it may hold a `=`
     opt = ["--opt", optimizer.label] if optimizer else []

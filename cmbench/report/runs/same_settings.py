@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmbench.experiments.kinds import Kind
+from cmbench.experiments.measurements import SharpnessSettings
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.settings import SUITE_TYPES
 from cmbench.experiments.text import canonical
@@ -92,5 +93,5 @@ def _default(kind: Kind, key: str, settings: Mapping[str, Any]) -> Any:
     """What a setting is where a result, or a suite, with these flat `settings` does not name it."""
     if key.startswith("workload."):
         return default_option(settings["workload"], key.removeprefix("workload."))
-    fields = SUITE_TYPES[kind].model_fields
+    fields = (SharpnessSettings if kind == "sharpness" else SUITE_TYPES[kind]).model_fields
     return fields[key].default if key in fields else None

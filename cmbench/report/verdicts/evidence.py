@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from cmbench.experiments.flatness import ways_to_measure
 from cmbench.experiments.kinds import LANDSCAPES
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import OptimizerReference, Result
 from cmbench.experiments.suite import load_suite
 from cmbench.experiments.text import canonical, value_text
 from cmbench.report.captions import optimizer_text
-from cmbench.report.paper.claims.record import Claim, Of
+from cmbench.report.paper.claims.record import Claim, Measured, Of
 from cmbench.report.paper.numbers import SPEED_UPS
 from cmbench.report.runs.plan import plan_of
+from cmbench.report.runs.same_settings import shared_settings
 from cmbench.report.statistics import speed_up
 
+_ReadRun = Callable[[Result], float | None]
 Value = float | bool
 Values = Mapping[int, Value]
 """By seed, or by number of the start."""
@@ -79,7 +83,8 @@ def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
     variants: dict[str, list[Result]] = {}
     for result in own:
         variants.setdefault(_variant(result), []).append(result)
-    found = [_evidence(claim, specs, chosen) for chosen in variants.values()] or [_evidence(claim, specs, [])]
+    measurements = _measurements(claim.measured, results) if claim.measured else {}
+    found = [_evidence(claim, specs, chosen, measurements) for chosen in list(variants.values()) or [[]]]
     return min(found, key=lambda each: (sum(row.is_empty for row in each.rows), len(each.missing), -_size(each)))
 
 
@@ -89,7 +94,9 @@ def _variant(result: Result) -> str:
     return canonical([result.settings.get("data"), *starts])
 
 
-def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result]) -> Evidence:
+def _evidence(
+    claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result], measurements: Mapping[str, Result]
+) -> Evidence:
     landscape = bool(specs) and specs[0].kind in LANDSCAPES
     if results and not landscape:
         data = results[0].settings.get("data")
@@ -97,7 +104,7 @@ def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result])
     by_setting: dict[str, list[Result]] = {}
     for result in results:
         by_setting.setdefault(_key(result.optimizer, result.settings, landscape), []).append(result)
-    reference = _reference(claim, specs, by_setting) if claim.metric == "speed_up" else {}
+    read_run = _reader(claim, specs, by_setting, measurements)
 
     def rows_of(group: Sequence[Of]) -> tuple[RowEvidence, ...]:
         by_label: dict[tuple[str, str], list[RunSpec]] = {}
@@ -107,8 +114,9 @@ def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result])
                 here = spec.suite.name == (of.suite or claim.suite)
                 if here and of.means(optimizer.name, optimizer.hyperparameters):
                     by_label.setdefault((spec.suite.name, spec.label), []).append(spec)
-        read = _landscape_row if landscape else _training_row
-        return tuple(read(claim, own, by_setting, reference) for own in by_label.values())
+        if landscape:
+            return tuple(_landscape_row(claim, own, by_setting) for own in by_label.values())
+        return tuple(_training_row(claim, own, by_setting, read_run) for own in by_label.values())
 
     measures = tuple(f"s={value_text(s)}" for s in claim.coefficients) if not claim.pooled else ()
     unit = "starts" if landscape else "seeds"
@@ -116,7 +124,7 @@ def _evidence(claim: Claim, specs: Sequence[RunSpec], results: Sequence[Result])
 
 
 def _training_row(
-    claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], reference: Mapping[int, Result]
+    claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], read_run: _ReadRun
 ) -> RowEvidence:
     """One measure; the seeds of the suite's file are wanted, others are welcome."""
     optimizer, suite = specs[0].chosen_optimizer, specs[0].suite.name
@@ -124,7 +132,7 @@ def _training_row(
     title = optimizer_text(optimizer) + (f" ({suite})" if claim.across_suites else "")
     values: dict[int, Value] = {}
     for seed, result in sorted(results.items()):
-        if result.status == "completed" and (value := _training_value(claim, result, reference.get(seed))) is not None:
+        if result.status == "completed" and (value := read_run(result)) is not None:
             values[seed] = value
     wanted = dict.fromkeys([*(spec.seed for spec in specs), *results])
     lacking = Counter(_status(results.get(seed), claim.metric) for seed in wanted if seed not in values)
@@ -139,9 +147,7 @@ def _status(result: Result | None, metric: str) -> str:
     return f"without {metric}" if result.status == "completed" else result.status
 
 
-def _landscape_row(
-    claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]], _: Mapping[int, Result]
-) -> RowEvidence:
+def _landscape_row(claim: Claim, specs: Sequence[RunSpec], by_setting: Mapping[str, list[Result]]) -> RowEvidence:
     """A measure for each coefficient of the claim, or their mean, by the number of the start.
 
     Starts that were chosen count only where none was drawn.
@@ -168,15 +174,44 @@ def _landscape_row(
     return RowEvidence(title, optimizer, tuple(measures), tuple(missing))
 
 
-def _training_value(claim: Claim, result: Result, reference: Result | None) -> float | None:
+def _reader(
+    claim: Claim,
+    specs: Sequence[RunSpec],
+    by_setting: Mapping[str, list[Result]],
+    measurements: Mapping[str, Result],
+) -> _ReadRun:
+    """What gives the value of a training run."""
+    if claim.measured:
+        return lambda run: measurements[run.id].metrics.get(claim.metric) if run.id in measurements else None
     if claim.metric == "speed_up":
-        epochs = SPEED_UPS[claim.place.number].epochs
-        if reference is None:
-            return None
-        own, other = (r.curves.get("val_accuracy", [])[:epochs] for r in (reference, result))
-        # Where it is not reached at all, one epoch more than was looked at is the least it takes.
-        best = max((value for value in own if value is not None), default=None)
-        return speed_up(own, [*other, best], epochs + 1)
+        reference, epochs = _reference(claim, specs, by_setting), SPEED_UPS[claim.place.number].epochs
+        return lambda run: _speed_up(run, reference.get(run.seed), epochs)
+    return partial(_recorded, claim)
+
+
+def _measurements(measured: Measured, results: Sequence[Result]) -> dict[str, Result]:
+    """The completed measurements that were made in this way, by the run that they are of."""
+    suite = load_suite(measured.suite, kind="sharpness").settings
+    (way,) = ways_to_measure(suite, [measured.metric], at=measured.at)
+    wanted = canonical(shared_settings("sharpness", way.document()))
+    return {
+        result.settings["of"]: result
+        for result in results
+        if (result.kind, result.status) == ("sharpness", "completed")
+        and canonical(shared_settings("sharpness", result.settings)) == wanted
+    }
+
+
+def _speed_up(result: Result, reference: Result | None, epochs: int) -> float | None:
+    if reference is None:
+        return None
+    own, other = (r.curves.get("val_accuracy", [])[:epochs] for r in (reference, result))
+    # Where it is not reached at all, one epoch more than was looked at is the least it takes.
+    best = max((value for value in own if value is not None), default=None)
+    return speed_up(own, [*other, best], epochs + 1)
+
+
+def _recorded(claim: Claim, result: Result) -> float | None:
     name, _, how = claim.metric.partition("@")
     if not how:
         return result.metrics.get(name)

@@ -98,7 +98,10 @@ def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def _verdict(claim: Claim, results: Sequence[Result], out: Path | str) -> Verdict:
     kind = load_suite(claim.suite).settings.kind
     what = claim.place.name if claim.across_suites else claim.suite
-    blank = Verdict(claim, "not run", as_printed(claim), f"cmbench {kind} --suite {what}{out_option(out)}")
+    command = f"cmbench {kind} --suite {what}{out_option(out)}"
+    if claim.measured:
+        command += f" && cmbench sharpness --suite {claim.measured.suite}{out_option(out)}"
+    blank = Verdict(claim, "not run", as_printed(claim), command)
     if claim.relation == "below":
         return _bounded(claim, blank, results)
     evidence = evidence_for(claim, results)

@@ -39,7 +39,8 @@ def chosen(
 
 
 def _suites(claim: Claim) -> list[str]:
-    return suites_of(claim.place.name) if claim.across_suites else [claim.suite]
+    own = suites_of(claim.place.name) if claim.across_suites else [claim.suite]
+    return [*own, claim.measured.suite] if claim.measured else own
 
 
 def _no_claim(option: str, hint: str, known: Sequence[str]) -> UserError:

@@ -14,7 +14,7 @@ from cmbench.experiments.suite import load_suite, suites_of
 from cmbench.report.paper.claims import CLAIMS
 from cmbench.report.runs.plan import plan_of
 from cmbench.report.verdicts.judge import judge
-from tests.report.results import DATA, result_of, trained
+from tests.report.results import DATA, result_of, sharpness_of, trained
 
 WOBBLE = (0.11, -0.07, 0.03, -0.12, 0.05, 0.08, -0.02, 0.09)
 
@@ -322,3 +322,28 @@ def test_questions_are_told_from_the_papers_claims(tmp_path):
         r"\d different \(\d of them also after Holm's correction over the 3 that were run\), 1 alike, 1 incomplete",
         counts,
     )
+
+
+def test_a_claim_about_flatness_is_judged_by_the_measurements_that_its_suite_makes():
+    runs = trainings("digits_equal_rate", {"adam": 98.0, "adam_cg": 98.0, "adam_sam": 98.0, "adam_cm": 98.0}, seeds=10)
+    value = {"adam": 3.0, "adam_cg": 4.0, "adam_sam": 3.5, "adam_cm": 2.0}
+    as_planned = {"metric": "m-sharpness", "examples": 640}
+    wobble = lambda run: WOBBLE[run.seed * (1 + [*value].index(run.label)) % 8]  # noqa: E731
+    measured = [sharpness_of(run, value[run.label] + wobble(run), **as_planned) for run in runs]
+    others = [
+        sharpness_of(run, 9 - value[run.label] + wobble(run), **(as_planned | changed))
+        for run in runs
+        for changed in ({"at": "best"}, {"examples": 100}, {"maximiser": "ascent"}, {"metric": "adaptive-sharpness"})
+    ]
+    at_the_end = "flatness/digits-equal-m-sharpness-last"
+    found = verdict_on(at_the_end, [*others, *runs, *measured])
+    assert (found.verdict, found.n, len(found.pairs)) == ("reproduced", 10, 3)
+    assert [pair.comparison.effect for pair in found.pairs] == pytest.approx([-1.0, -1.5, -2.0], abs=0.1)
+    assert verdict_on("flatness/digits-equal-m-sharpness-best", [*others, *runs]).verdict == "contradicted"
+    assert verdict_on(at_the_end, [*others, *runs]).missing == (
+        "10 of 10 seeds without m_sharpness: Adam+CM, Adam, Adam+SAM, Adam+CG",
+    )
+    lost = [result.model_copy(update={"status": "failed"}) for result in measured[:1]]
+    assert verdict_on(at_the_end, [*runs, *lost, *measured[1:]]).verdict == "incomplete"
+    nothing = verdict_on(at_the_end, [])
+    assert nothing.command == "cmbench train --suite digits_equal_rate && cmbench sharpness --suite flatness_digits"

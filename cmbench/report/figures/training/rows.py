@@ -52,7 +52,7 @@ class TrainingRuns:
         which = " Of each optimizer the best setting of the grid." if suite.is_grid else ""
         settings = training_text(self.group.settings, judged_by(self.results))
         settings = f"{settings[0].upper()}{settings[1:]}"
-        return f"Suite {suite.name}{described}. {settings}{self._differences()}.{which} {self._seeds()}."
+        return f"Suite {suite.name}{described}. {settings}{self._differences()}.{which} {self.seeds()}."
 
     def _differences(self) -> str:
         parts = [
@@ -61,7 +61,7 @@ class TrainingRuns:
         ]
         return f"; not the suite's settings: {', '.join(parts)}" if parts else ""
 
-    def _seeds(self) -> str:
+    def seeds(self) -> str:
         """`Seeds: 5`, `Seeds: 3 to 5; diverged: Adam 1`."""
         counts = [len(drawn(row)) for row in self.rows]
         number = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"

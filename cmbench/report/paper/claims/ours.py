@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cmbench.report.paper.claims.record import Claim, Of, Place
+from cmbench.experiments.measurements import SharpnessMetric
+from cmbench.report.columns.sharpness import QUANTITIES
+from cmbench.report.paper.claims.record import Claim, Measured, Of, Place
 
 _PRIORITIES = Place("question", 0, "priorities")
 _OTHERS = (
@@ -31,6 +33,34 @@ def _priorities(
     )  # fmt: skip
 
 
+_FLATNESS = Place("question", 0, "flatness")
+_MEASURES: tuple[tuple[SharpnessMetric, str], ...] = (
+    ("top-eigenvalue", "a lower top eigenvalue"),
+    ("m-sharpness", "a lower m-sharpness"),
+    ("adaptive-sharpness", "a lower adaptive sharpness"),
+)
+_RATES = (
+    ("equal", "_equal_rate", "with one learning rate for all"),
+    ("best", "", "each optimizer at its best"),
+)
+_WHERE = (("last", "ends at"), ("best", "is at its best epoch at"))
+
+
+def _flatness(task: str) -> tuple[Claim, ...]:
+    """Adam+CM beside the optimizers that the paper's Figures 8 and 19 compare it with."""
+    return tuple(
+        Claim(
+            f"{task}-{rate}-{metric}-{at}", _FLATNESS, f"on {task}, {words}, Adam+CM {ends} {lower} than Adam, "
+            "Adam+SAM and Adam+CG", f"{task}{suffix}", QUANTITIES[metric].key, "lower",
+            ((Of("adam_cm"),), (Of("adam"), Of("adam_sam"), Of("adam_cg"))),
+            measured=Measured(f"flatness_{task}", metric, at),
+        )
+        for rate, suffix, words in _RATES
+        for metric, lower in _MEASURES
+        for at, ends in _WHERE
+    )  # fmt: skip
+
+
 QUESTIONS: tuple[Claim, ...] = (
     *_priorities("levy", "on Levy", "loss", "loss_final", 20, relative_margin=0.02),
     *_priorities("escape", "in ten dimensions and over all s", "share of starts that reach the flat minimum",
@@ -39,7 +69,9 @@ QUESTIONS: tuple[Claim, ...] = (
                  "escaped_all", 20, "escape", coefficients=(2, 5, 10, 20, 50, 100), pooled=True, margin=0.05),
     *_priorities("digits", "on digits", "accuracy", "val_accuracy_best", 5, margin=0.5),
     *_priorities("pydoc", "on pydoc", "perplexity", "val_perplexity_best", 5, relative_margin=0.02),
+    *(claim for task in ("digits", "pydoc", "fashion_mnist") for claim in _flatness(task)),
 )  # fmt: skip
 """Does it matter which entries stay? The margins are those of the paper's claims of equality, 2 % of a loss or
-perplexity and half a point of accuracy; of a share, 5 points.
+perplexity and half a point of accuracy; of a share, 5 points. And does Adam+CM land flatter, as the paper finds on
+CIFAR, on tasks that anyone can run?
 """

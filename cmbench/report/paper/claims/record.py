@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from cmbench.experiments.measurements import SharpnessMetric
+
 
 class Place(NamedTuple):
     """A table or figure of the paper, or a question of our own: `Place("question", 0, "priorities")`."""
@@ -45,6 +47,14 @@ class Of:
         )
 
 
+class Measured(NamedTuple):
+    """A metric of flatness (`m-sharpness`) at some weights (`best`), measured as the sharpness suite says."""
+
+    suite: str
+    metric: SharpnessMetric
+    at: str
+
+
 Order = tuple[tuple[Of, ...], ...]
 Relation = Literal["lower", "higher", "equal", "below", "differs"]
 
@@ -55,13 +65,13 @@ class Claim:
 
     `name` tells it from the other claims of its place and column. It is tried by the runs of `suite` with the settings
     of its file, by `metric`: a metric of a training run or a lane of a landscape run, or `CURVE@end`, `CURVE@mean` for
-    the last or the mean value of a curve; where `coefficients` are given, for each of these, or `pooled`: by the mean
-    over them. `relation` is the direction that is better; `equal` means that the difference is smaller than `margin`,
-    or than `relative_margin` times the mean of the second; `below` that every value of the only group is smaller than
-    `margin`, which takes no statistics; `differs` asks whether the first differs from the second, in either direction,
-    or is within these margins of it. `matched` names a hyperparameter: only rows with the same value of it are
-    compared. `column` is that of the paper's table, `surface` one of the suite's surfaces. `printed_in` is the table
-    whose numbers the claim of a figure is about.
+    the last or the mean value of a curve, or with `measured` a metric of that measurement of the run; where
+    `coefficients` are given, for each of these, or `pooled`: by the mean over them. `relation` is the direction that is
+    better; `equal` means that the difference is smaller than `margin`, or than `relative_margin` times the mean of the
+    second; `below` that every value of the only group is smaller than `margin`, which takes no statistics; `differs`
+    asks whether the first differs from the second, in either direction, or is within these margins of it. `matched`
+    names a hyperparameter: only rows with the same value of it are compared. `column` is that of the paper's table,
+    `surface` one of the suite's surfaces. `printed_in` is the table whose numbers the claim of a figure is about.
     """
 
     name: str
@@ -73,6 +83,7 @@ class Claim:
     order: Order
     column: str | None = None
     surface: str | None = None
+    measured: Measured | None = None
     coefficients: tuple[float, ...] = ()
     pooled: bool = False
     matched: str | None = None
