@@ -7,7 +7,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 suites_of = $(patsubst suites/%.yaml,--suite %,$(filter-out %_peers.yaml,$(shell grep -l '^kind: $(1)$$' suites/*.yaml)))
 LANDSCAPES := toy escape-ratio convergence
 
-.PHONY: help demo landscapes $(LANDSCAPES) claims test test-all bench lint types docs clean
+# Training suites of which the data comes with a package.
+EMBEDDED := wine digits digits_online pydoc
+
+.PHONY: help demo landscapes $(LANDSCAPES) claims report test test-all bench lint types docs clean
 
 ## help: print this list
 help:
@@ -28,6 +31,14 @@ $(LANDSCAPES):
 claims: landscapes
 	$(BIN)/cmbench report --claims --json | $(BIN)/python docs/claims.py
 
+## report: all of that and the training that needs no download, as one page: build/report.html (tens of minutes)
+report: landscapes
+	for name in $(EMBEDDED); do $(BIN)/cmbench train --suite $$name --jobs auto --quiet || exit 1; done
+	$(BIN)/cmbench sharpness --quiet
+	$(BIN)/cmbench sharpness digits/adam digits/adam_cm --metric spectrum --examples 500 --set vectors=1 --quiet
+	mkdir -p build
+	$(BIN)/cmbench report --html build/report.html
+
 ## test: install what the tests need, run those that cover every module, in a few minutes
 test: .venv/installed-dev
 	$(PYTEST) -m "not long"
@@ -39,7 +50,7 @@ test-all: .venv/installed-dev
 ## bench: what things take beside what they should, in minutes; what is missed is red
 bench: .venv/installed-dev
 	mkdir -p build/bench
-	for name in optimizer_step trainer_overhead landscapes scale; do \
+	for name in optimizer_step trainer_overhead landscapes scale sharpness; do \
 	    $(BIN)/python benchmarks/$$name.py --json build/bench/$$name.json || exit 1; done
 	$(BIN)/python benchmarks/goals.py build/bench/*.json
 

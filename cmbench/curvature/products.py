@@ -17,9 +17,8 @@ Loss = Callable[[nn.Module, Any], Tensor]
 class Hessian:
     """The Hessian H of the mean loss at the model's parameters, as an operator.
 
-    H v = ∇(∇L · v) by two backward passes (Pearlmutter 1994), summed over the batches with their weights. A gradient
-    that was differentiated is kept for the next product where there is one batch alone; of several, one is in memory
-    at a time. A parameter that the loss does not depend on has zero rows and columns.
+    H v = ∇(∇L · v) by two backward passes (Pearlmutter 1994), summed over the batches with their weights. A parameter
+    that the loss does not depend on has zero rows and columns.
 
     Args:
         model: its parameters that require a gradient are the n variables, in order, flattened. It is used in the mode
@@ -28,6 +27,8 @@ class Hessian:
         batches: the batches, each with its weight (its share of the examples; the weights sum to 1). Of several
             processes, those of this one.
         all_reduce: the sum over the processes of the products of each.
+        keep: whether the gradients of all batches stay in memory for every product, with what it takes to differentiate
+            them: that takes less than half of the time, and the memory of all batches together.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Hessian:
         loss: Loss,
         batches: Sequence[tuple[Any, float]],
         all_reduce: Callable[[Tensor], Tensor] = lambda product: product,
+        *,
+        keep: bool = False,
     ) -> None:
         self._model, self._loss, self._batches, self._all_reduce = model, loss, batches, all_reduce
+        self._kept: list[Sequence[Tensor]] | None = [] if keep else None
         self._params = [p for p in model.parameters() if p.requires_grad]
-        self._kept: list[Tensor] | None = None
         self.size = sum(p.numel() for p in self._params)
         self.products = 0
 
@@ -53,30 +56,32 @@ class Hessian:
         parts = torch.split(vector.to(self.like), [p.numel() for p in self._params])
         direction = [part.view_as(p) for part, p in zip(parts, self._params, strict=True)]
         total = self.like.detach().new_zeros(self.size)
-        for batch, weight in self._batches:
+        for gradient, (_, weight) in zip(self._gradients(), self._batches, strict=True):
             # A linear output layer leaves no graph behind some gradients; their second derivative is zero.
-            reached = [(g, d) for g, d in zip(self._gradient(batch), direction, strict=True) if g.requires_grad]
+            reached = [(g, d) for g, d in zip(gradient, direction, strict=True) if g.requires_grad]
             if not reached:
                 continue
             gradients, directions = zip(*reached, strict=True)
-            keep = self._kept is not None
             product = torch.autograd.grad(
-                gradients, self._params, directions, retain_graph=keep, materialize_grads=True
+                gradients, self._params, directions, retain_graph=self._kept is not None, materialize_grads=True
             )
             total += weight * torch.cat([p.flatten() for p in product])
         self.products += 1
         return self._all_reduce(total)
 
+    def _gradients(self) -> Iterable[Sequence[Tensor]]:
+        """Those of the batches, one after the other."""
+        if self._kept is None:
+            return (self._gradient(batch) for batch, _ in self._batches)
+        if not self._kept:
+            self._kept = [self._gradient(batch) for batch, _ in self._batches]
+        return self._kept
+
     def _gradient(self, batch: Any) -> Sequence[Tensor]:
-        if self._kept is not None:
-            return self._kept
         with twice_differentiable():
-            gradient = torch.autograd.grad(
+            return torch.autograd.grad(
                 self._loss(self._model, batch), self._params, create_graph=True, materialize_grads=True
             )
-        if len(self._batches) == 1:
-            self._kept = list(gradient)
-        return gradient
 
 
 @contextmanager

@@ -3,16 +3,19 @@
 import pytest
 import torch
 
+from cmbench.curvature.problem import evaluation_batches, loss_hessian, loss_of
 from cmbench.curvature.products import Hessian
+from cmbench.workloads.registry import get_workload
 
 from .networks import NETWORKS, dense_hessian, problem
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("whole", [True, False], ids=["one batch", "two batches"])
-def test_products_are_those_of_the_dense_hessian_over_all_examples(name, whole):
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "computed anew"])
+def test_products_are_those_of_the_dense_hessian_over_all_examples(name, whole, keep):
     model, loss, batches, everything = problem(name)
-    hessian = Hessian(model, loss, [(everything, 1.0)] if whole else batches)
+    hessian = Hessian(model, loss, [(everything, 1.0)] if whole else batches, keep=keep)
     dense = dense_hessian(model, loss, everything)
     for seed in range(3):  # a gradient that is kept is good for more than one product
         vector = torch.randn(hessian.size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -37,3 +40,17 @@ def test_parameters_that_are_not_trained_are_no_variables():
     assert hessian.size == len(dense) - skipped
     vector = torch.ones(hessian.size, dtype=torch.float64)
     torch.testing.assert_close(hessian.matvec(vector), dense[skipped:, skipped:] @ vector)
+
+
+@pytest.mark.parametrize(("workload", "examples"), [("digits", 700), ("pydoc", 300)])
+def test_a_batch_that_is_differentiated_in_parts_has_the_same_hessian(workload, examples):
+    task = get_workload(workload)
+    task.load(torch.device("cpu"))
+    torch.manual_seed(0)
+    model = task.model().eval()
+    ((batch, _),) = evaluation_batches(task, examples, examples)
+    in_parts, batches = loss_hessian(model, task, examples, examples)
+    assert batches == 1
+    vector = torch.randn(in_parts.size, generator=torch.Generator().manual_seed(1))
+    as_one = Hessian(model, loss_of(task), [(batch, 1.0)])
+    torch.testing.assert_close(in_parts.matvec(vector), as_one.matvec(vector), rtol=1e-3, atol=1e-5)

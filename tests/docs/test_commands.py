@@ -32,6 +32,7 @@ NOT_RUN = {
     "make demo": "installs from the network",
     "make test": "is what runs this",
     "make landscapes": "takes minutes; each suite of it has tests of its own",
+    "make report": "takes tens of minutes; its commands have tests of their own",
     "cmbench data prepare fashion_mnist": "downloads",
     "cmbench train --suite digits --grid": "120 runs",
     "cmbench doctor --suite digits --opt adam_sam_cm --steps 20 --set checkpoint.every_steps=5": (
@@ -50,6 +51,7 @@ NOT_RUN = {
     "python benchmarks/trainer_overhead.py": "takes minutes",
     "python benchmarks/landscapes.py": "takes minutes",
     "python benchmarks/scale.py": "takes minutes",
+    "python benchmarks/sharpness.py": "takes minutes, and needs other libraries",
 }
 """Commands that cannot run here, each with its reason; that they could be is checked: options, suites, scripts."""
 

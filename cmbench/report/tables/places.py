@@ -56,7 +56,7 @@ _BATCHES = _Merged(
 _BUFFERS = _Merged(
     "best validation accuracy of Adam+CM, and sharpness where it was measured, by size of the buffer",
     ("figure9_cifar10", "figure9_cifar100"),
-    ("val_accuracy_best", "top_eigenvalue"),
+    ("val_accuracy_best", "top_eigenvalue_final", "top_eigenvalue"),
     lambda suite, row: f"C = {row.hyperparameters['capacity']}",
     lambda suite: suite.split("_")[1],
 )
