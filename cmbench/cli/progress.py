@@ -88,11 +88,11 @@ class Narrator(Listener):
             self._last_lines[run] = time.monotonic()
             self._console.print(f"{self._labels[run]}: step {now.step}/{now.total_steps} {live}".rstrip())
 
-    def product_done(self) -> None:
-        """One more Hessian-vector product of the only measurement that is going on."""
+    def step_done(self) -> None:
+        """One more step of the only measurement that is going on, which counts none beforehand."""
         for bar in self._bar_of.values():
-            products = int(self._bars.tasks[self._bars.task_ids.index(bar)].completed) + 1
-            self._bars.update(bar, advance=1, live=f"{products} products")
+            steps = int(self._bars.tasks[self._bars.task_ids.index(bar)].completed) + 1
+            self._bars.update(bar, advance=1, live=f"{steps} steps")
 
     def found(self, spec: RunSpec, result: Result) -> None:
         self._skipped += 1
@@ -167,7 +167,7 @@ def _summary(result: Result) -> str:
         return f"[bold red]{result.status}[/]: {escape(result.error or '')}"
     shown = (
         *(key for key in result.metrics if key.startswith(("val_", "learning_")) and not key.endswith("_final")),
-        *("top_eigenvalue", "m_sharpness", "adaptive_sharpness", "trace", "highest"),
+        *("top_eigenvalue", "m_sharpness", "adaptive_sharpness", "trace", "highest", "barrier", "centre"),
         "loss_final",
         "escape_ratio_all",
         "train_loss_final",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +30,7 @@ Metric = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="top-eigenvalue, m-sharpness, adaptive-sharpness, trace or spectrum; repeatable.",
+        help="top-eigenvalue, m-sharpness, adaptive-sharpness, trace, spectrum, slice, barrier or plane; repeatable.",
     ),
 ]
 At = Annotated[
@@ -45,7 +45,9 @@ BatchSize = Annotated[
 Tolerance = Annotated[
     float | None, typer.Option("--tolerance", metavar="T", help="Relative residual to reach. [default: 1e-4]")
 ]
-Top = Annotated[int | None, typer.Option("--top", metavar="K", help="So many eigenvalues. [default: 1]")]
+Top = Annotated[
+    int | None, typer.Option("--top", metavar="K", help="So many eigenvalues; of a slice, directions. [default: 1]")
+]
 Radius = Annotated[
     float | None, typer.Option("--radius", metavar="R", help="Of the ball. [default: 0.05; adaptive: 0.5]")
 ]
@@ -53,7 +55,17 @@ M = Annotated[int | None, typer.Option("--m", metavar="M", help="Examples per as
 Maximiser = Annotated[
     str | None, typer.Option("--maximiser", metavar="ascent|projected", help="Of m-sharpness. [default: projected]")
 ]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE|DIR", help="Draw the spectra: PNG, SVG or PDF.")]
+Reach = Annotated[
+    float | None, typer.Option("--reach", metavar="R", help="Of a slice: how far from the weights. [default: 1]")
+]
+To = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="TARGET", help="Another run: of a barrier one, of a plane two."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE|DIR", help="Draw spectra, slices, barriers, planes: PNG, SVG, PDF."),
+]
 
 
 def sharpness(
@@ -69,6 +81,8 @@ def sharpness(
     radius: Radius = None,
     m: M = None,
     maximiser: Maximiser = None,
+    reach: Reach = None,
+    to: To = None,
     plot: Plot = None,
     set_: Set = None,
     device: Device = None,
@@ -87,32 +101,33 @@ def sharpness(
     options = overrides(
         examples="null" if examples == "all" else examples,
         **{"batch_size": batch_size, "tolerance": tolerance, "top": top},
-        **{"radius": radius, "m": m, "maximiser": maximiser},
+        **{"radius": radius, "m": m, "maximiser": maximiser, "reach": reach},
     )
     given = [*options, *(set_ or ())]
     suites = _suites(suite, targets, given)
-    ways = [ways_to_measure(each, metric or (), given, at) for each in suites]
+    ways = [ways_to_measure(each, metric or (), given, at, to or ()) for each in suites]
 
     from cmbench.cli.finish import finish, together
     from cmbench.cli.progress import Narrator
     from cmbench.curvature.measure import measure_runs
-    from cmbench.curvature.targets import find_targets, runs_of
+    from cmbench.curvature.targets import find_targets, other_runs, runs_of
     from cmbench.experiments.environment import pick_device
-    from cmbench.report.figures.drawing import checked_path
+    from cmbench.report.figures.measured import checked_files
 
-    file = checked_path(plot, "spectrum") if plot else None
+    files = checked_files(plot, [way.metric for how in ways for way in how]) if plot else {}
     found = [find_targets(targets, out, opt or ()) if targets else runs_of(each, out, opt or ()) for each in suites]
     with Narrator(quiet=quiet) as narrator:
         outcome = together([
             measure_runs(
                 own, how, out, pick_device(device),
-                force=force, data_dir=data_dir, listener=narrator, product_done=narrator.product_done,
+                force=force, data_dir=data_dir, listener=narrator, step_done=narrator.step_done,
             )
             for own, how in zip(found, ways, strict=True)
         ])  # fmt: skip
-    if file:
-        _draw(outcome.results, file, quiet)
-    finish(outcome, json=json, beside=[target.result for own in found for target in own])
+    trained = [target.result for own in found for target in own]
+    others = [target.result for how in ways for target in other_runs(how, out).values()]
+    _draw(outcome.results, [*trained, *others], files, quiet)
+    finish(outcome, json=json, beside=trained)
 
 
 def _suites(name: str, targets: Sequence[str] | None, sets: Sequence[str]) -> list[SharpnessSuite]:
@@ -125,12 +140,17 @@ def _suites(name: str, targets: Sequence[str] | None, sets: Sequence[str]) -> li
     return [load_suite(each, kind="sharpness", sets=sets).settings for each in names]
 
 
-def _draw(results: Sequence[Result], file: Path, quiet: bool) -> None:
+def _draw(results: Sequence[Result], trained: Sequence[Result], files: Mapping[str, Path], quiet: bool) -> None:
     import sys
 
     from cmbench.report.figures.drawing import save
-    from cmbench.report.figures.spectrum import spectra
+    from cmbench.report.figures.measured import measured_figure
 
-    save(spectra(results), file)
-    if not quiet:
-        print(f"figure: {file}", file=sys.stderr)
+    for metric, file in files.items():
+        draw = measured_figure([result for result in results if result.settings["metric"] == metric], trained)
+        if draw is None:
+            print(f"{file}: no figure: no measurement was completed", file=sys.stderr)
+            continue
+        save(draw(), file)
+        if not quiet:
+            print(f"figure: {file}", file=sys.stderr)

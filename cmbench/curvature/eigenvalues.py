@@ -44,10 +44,22 @@ class Eigenvalue:
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """The `eigenvalues` that were asked for, the first one first, and its `vector` (n,), if there is one."""
+    """The `eigenvalues` that were asked for, the first one first, and the `vectors` (n,) of as many as were asked for,
+    if there are any.
+    """
 
     eigenvalues: tuple[Eigenvalue, ...]
-    vector: Tensor | None
+    vectors: tuple[Tensor, ...] = ()
+
+    def why_lost(self, tolerance: float) -> str | None:
+        """Why one of them did not converge to `tolerance`; None where all did."""
+        lost = next((each for each in self.eigenvalues if not each.converged), None)
+        if lost is None:
+            return None
+        if not math.isfinite(lost.estimate):
+            return "the Hessian's products are not finite numbers"
+        best = f"the best estimate is {lost.estimate:.6g} with a residual of {lost.residual:.2g}"
+        return f"not converged to {tolerance:g} in {lost.products} products: {best}"
 
 
 def top_eigenvalue(operator: Operator, *, tolerance: float = 1e-4, seed: int = 0) -> Eigenvalue:
@@ -64,6 +76,7 @@ def top_eigenvalues(
     iterations: int = 200,
     seed: int = 0,
     start: Tensor | None = None,
+    vectors: int = 1,
     product_done: Callable[[], None] = lambda: None,
 ) -> Eigenpairs:
     """The `count` largest eigenvalues by value or by magnitude, by Lanczos' method with full reorthogonalisation.
@@ -79,6 +92,7 @@ def top_eigenvalues(
         iterations: products with H at the most; what has not converged then is said to have not.
         seed: of the random vectors.
         start: the first vector (n,), e.g. the eigenvector of an earlier, similar matrix; random if None.
+        vectors: of so many of the eigenvalues the eigenvectors are returned, which are orthonormal up to rounding.
         product_done: called after every product.
     """
     count = min(count, operator.size)
@@ -90,11 +104,11 @@ def top_eigenvalues(
     while True:
         if space.products and not space.is_finite:
             lost = Eigenvalue(math.nan, math.nan, (math.nan, math.nan), space.products, False)
-            return Eigenpairs((lost,) * count, None)
+            return Eigenpairs((lost,) * count)
         ritz = space.ritz()
         over = search.is_over(ritz)
         if over or space.products >= iterations:
-            return search.outcome(ritz, over)
+            return search.outcome(ritz, over, vectors)
         space.advance(search.next(ritz))
 
 
@@ -165,7 +179,7 @@ class _Search:
         if self._space.is_full:
             self._space.restart(ritz, self._wanted(ritz, self._count + _ROOM[0] // 3))
 
-    def outcome(self, ritz: Ritz, over: bool) -> Eigenpairs:
+    def outcome(self, ritz: Ritz, over: bool, vectors: int) -> Eigenpairs:
         """The wanted ones, as far as they were found; none of them unless the search is `over`."""
         wanted = self._wanted(ritz, self._count)
         found = []
@@ -174,4 +188,4 @@ class _Search:
             error = max(residual, self._space.rounding)
             converged = over and self._settled(ritz, index)
             found.append(Eigenvalue(value, residual, (value - error, value + error), self._space.products, converged))
-        return Eigenpairs(tuple(found), self._space.vector(ritz.vectors[:, wanted[0]]) if wanted else None)
+        return Eigenpairs(tuple(found), tuple(self._space.vector(ritz.vectors[:, k]) for k in wanted[:vectors]))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from cmbench.curvature.metrics import Problem, measure_metric
-from cmbench.curvature.targets import Target
+from cmbench.curvature.contract import Problem
+from cmbench.curvature.metrics import measure_metric
+from cmbench.curvature.slices import weights_of
+from cmbench.curvature.targets import Target, other_runs
 from cmbench.errors import UserError
 from cmbench.experiments.execute import Outcome, execute, in_turn
 from cmbench.experiments.listener import Listener
-from cmbench.experiments.measurements import SharpnessSettings
+from cmbench.experiments.measurements import READ_BY, SharpnessSettings
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.record import Measurement
 from cmbench.experiments.result import Cost
@@ -25,6 +29,15 @@ from cmbench.workloads.base import Workload
 from cmbench.workloads.registry import get_workload
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A measurement with the run that it is of, and the files of its weights and, behind them, those of other runs."""
+
+    target: Target
+    spec: RunSpec[SharpnessSettings]
+    weights: Sequence[Path]
+
+
 def measure_runs(
     targets: Sequence[Target],
     ways: Sequence[SharpnessSettings],
@@ -34,50 +47,79 @@ def measure_runs(
     force: bool = False,
     data_dir: Path | None = None,
     listener: Listener | None = None,
-    product_done: Callable[[], None] = lambda: None,
+    step_done: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Measures every target in each of the ways; the results lie beside the runs, or in `out`.
 
-    Raises `UserError` before anything is measured when one of the targets cannot be.
+    `step_done` is called after every Hessian-vector product, and every loss of a slice. Raises `UserError` before
+    anything is measured when one of the targets cannot be, also together with the other runs that a way names.
     """
-    # A run's result and its last weights mean the same: the plan has it once.
-    planned = {
-        (spec.id, spec.suite.name, spec.label): (target, spec)
-        for target in targets
-        for spec in (plan_measurement(target, settings) for settings in ways)
-    }
-    weights = {spec.id: (target, target.weights(spec.settings.at)) for target, spec in planned.values()}
+    planned = _plan(targets, ways, out)
+    by_id = {each.spec.id: each for each in planned}
     workloads: dict[str, Workload] = {}
 
     def run(specs: Sequence[RunSpec[SharpnessSettings]]) -> Iterator[Measurement]:
         for spec in specs:
-            target, path = weights[spec.id]
+            target, (own, *others) = by_id[spec.id].target, by_id[spec.id].weights
             trained = target.result.settings
             name = canonical([trained["workload"], trained.get("options")])
             if name not in workloads:
                 workloads[name] = load_workload(target, device, data_dir)
-            yield measure(spec, path, workloads[name], device, trained["batch_size"], product_done)
+            yield measure(spec, own, workloads[name], device, trained["batch_size"], step_done, others)
 
     by_root: dict[Path, list[RunSpec[SharpnessSettings]]] = {}
-    for target, spec in planned.values():
-        by_root.setdefault(target.root(out).absolute(), []).append(spec)
+    for each in planned:
+        by_root.setdefault(each.target.root(out).absolute(), []).append(each.spec)
     outcomes = [
         execute(specs, ResultStore(root), in_turn(run), force=force, device=str(device), listener=listener)
         for root, specs in by_root.items()
     ]
     results = [result for outcome in outcomes for result in outcome.results]
-    return Outcome(results, sum(outcome.skipped for outcome in outcomes), [spec for _, spec in planned.values()])
+    return Outcome(results, sum(outcome.skipped for outcome in outcomes), [each.spec for each in planned])
 
 
-def plan_measurement(target: Target, settings: SharpnessSettings) -> RunSpec[SharpnessSettings]:
-    """The spec that measures a target; what the target says of its weights comes before what the settings say."""
-    result = target.result
+def _plan(targets: Sequence[Target], ways: Sequence[SharpnessSettings], out: Path) -> list[Planned]:
+    """Every measurement once; none of a run together with itself."""
+    planned: dict[tuple[str, str, str], Planned] = {}
+    others = other_runs(ways, out)
+    for target in targets:
+        for way in ways:
+            beside = [others[text] for text in way.to if "to" in READ_BY[way.metric]]
+            spec = plan_measurement(target, way, beside)
+            if target.result.id in spec.settings.to:
+                continue
+            for other in beside:
+                _check_same_workload(target, other)
+            at = spec.settings.at
+            weights = [target.weights(at), *(other.weights(other.at or at) for other in beside)]
+            # A run's result and its last weights mean the same: the plan has it once.
+            planned.setdefault((spec.id, spec.suite.name, spec.label), Planned(target, spec, weights))
+    if not planned:
+        raise UserError(f"--to {ways[0].to[0]}: is the run that is measured; accepted: another one")
+    return [*planned.values()]
+
+
+def _check_same_workload(target: Target, other: Target) -> None:
+    for key in ("workload", "options", "data"):
+        own, its = (each.result.settings.get(key) for each in (target, other))
+        if own != its:
+            raise UserError(f"--to {other.path}: {key} {its}, but {own} in {target.path}; accepted: the same")
+
+
+def plan_measurement(
+    target: Target, settings: SharpnessSettings, others: Sequence[Target] = ()
+) -> RunSpec[SharpnessSettings]:
+    """The spec that measures a target, alone or together with others; what the target says of its weights comes before
+    what the settings say.
+    """
+    result, at = target.result, target.at or settings.at
+    named = tuple(other.named(at) for other in others)
     return RunSpec(
         kind="sharpness",
         suite=result.suite,
         optimizer=result.optimizer,
         seed=result.seed,
-        settings=settings.model_copy(update={"of": result.id, "at": target.at or settings.at}),
+        settings=settings.model_copy(update={"of": result.id, "at": at, "to": named}),
         data=result.settings.get("data"),
     )
 
@@ -101,23 +143,39 @@ def measure(
     workload: Workload,
     device: torch.device,
     m: int,
-    product_done: Callable[[], None] = lambda: None,
+    step_done: Callable[[], None] = lambda: None,
+    others: Sequence[Path] = (),
 ) -> Measurement:
     """What the settings ask of the training loss at these weights, in evaluation mode; of a stream's last task.
 
-    `m` is the batch size that the run was trained with.
+    `m` is the batch size that the run was trained with, `others` are the weights of other runs. Raises `UserError`
+    where these do not fit the model.
     """
     began = time.perf_counter()
-    model = workload.model()
-    content = checkpoint.load(weights)
-    model.load_state_dict(content["model"])
+    model = workload.model().to(device)
+    solutions = []
+    for path in others:
+        _load(model, path)
+        solutions.append([tensor.detach().clone() for tensor in weights_of(model)])
+    epoch = _load(model, weights)
     last = workload.tasks_of_run(generator(spec.seed, TASKS))[-1]
-    problem = Problem(model.to(device).eval(), last, m, product_done)
+    problem = Problem(model.eval(), last, m, step_done, solutions)
     found = measure_metric(problem, spec.settings)
     return Measurement(
         "failed" if found.error else "completed",
-        metrics=found.metrics | {"epoch": content.get("epoch")},
+        metrics=found.metrics | {"epoch": epoch},
         curves=dict(found.curves),
         cost=Cost(wall_seconds=time.perf_counter() - began, steps=found.steps, gradient_evaluations=found.gradients),
         error=found.error,
     )
+
+
+def _load(model: nn.Module, path: Path) -> int | None:
+    """Puts the weights of a run into the model; the epoch that they are of."""
+    content = checkpoint.load(path)
+    try:
+        model.load_state_dict(content["model"])
+    except RuntimeError as error:
+        raise UserError(f"{path}: weights of another model: {error}") from None
+    epoch: int | None = content.get("epoch")
+    return epoch

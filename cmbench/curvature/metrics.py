@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from torch import nn
-
-from cmbench.curvature.eigenvalues import Eigenvalue, top_eigenvalues
+from cmbench.curvature.contract import Found, Problem
 from cmbench.curvature.m_sharpness import m_sharpness
-from cmbench.curvature.problem import evaluation_batches, loss_hessian, loss_of
-from cmbench.curvature.products import Hessian
+from cmbench.curvature.problem import evaluation_batches, loss_of
+from cmbench.curvature.slice_metrics import barrier, plane, slice_along_eigenvectors
 from cmbench.curvature.spectrum import spectrum
 from cmbench.curvature.trace import trace
 from cmbench.experiments.measurements import SharpnessMetric, SharpnessSettings
-from cmbench.workloads.base import Task
-
-
-@dataclass(frozen=True)
-class Found:
-    """What came out: numbers, lists of numbers, the products or ascent steps and the gradients that they took.
-
-    `error` says why there is no value where there is none.
-    """
-
-    metrics: dict[str, float | None]
-    steps: int
-    gradients: int
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A model with the task that its loss is taken on; `m` is the batch size that it was trained with.
-
-    `product_done` is called after every Hessian-vector product.
-    """
-
-    model: nn.Module
-    task: Task
-    m: int
-    product_done: Callable[[], None]
-
-    def hessian(self, settings: SharpnessSettings) -> tuple[Hessian, int]:
-        """Of the loss over the examples of these settings, and the batches that a product goes through."""
-        return loss_hessian(self.model, self.task, settings.batch_size, settings.examples)
 
 
 def measure_metric(problem: Problem, settings: SharpnessSettings) -> Found:
@@ -55,36 +20,21 @@ def measure_metric(problem: Problem, settings: SharpnessSettings) -> Found:
 
 
 def _top_eigenvalue(problem: Problem, settings: SharpnessSettings) -> Found:
-    hessian, batches = problem.hessian(settings)
-    found = top_eigenvalues(
-        hessian,
-        settings.top,
-        which=settings.which,
-        tolerance=settings.tolerance,
-        iterations=settings.iterations,
-        product_done=problem.product_done,
-    ).eigenvalues
+    pairs, batches = problem.eigenpairs(settings)
+    found = pairs.eigenvalues
     first = found[0]
     metrics = {"top_eigenvalue": first.value, "residual": first.residual, "converged": float(first.converged)}
     low, high = first.interval
     metrics |= {"low": low, "high": high, "products": first.products}
     metrics |= {} if first.converged else {"estimate": first.estimate}
     curves = {"eigenvalues": [each.estimate for each in found], "residuals": [each.residual for each in found]}
-    lost = [each for each in found if not each.converged]
     return Found(
         metrics,
         first.products,
         2 * batches * first.products,
         curves if len(found) > 1 else {},
-        _not_converged(lost[0], settings) if lost else None,
+        pairs.why_lost(settings.tolerance),
     )
-
-
-def _not_converged(lost: Eigenvalue, settings: SharpnessSettings) -> str:
-    if not math.isfinite(lost.estimate):
-        return "the Hessian's products are not finite numbers"
-    best = f"the best estimate is {lost.estimate:.6g} with a residual of {lost.residual:.2g}"
-    return f"not converged to {settings.tolerance:g} in {lost.products} products: {best}"
 
 
 def _m_sharpness(problem: Problem, settings: SharpnessSettings) -> Found:
@@ -106,7 +56,7 @@ def _m_sharpness(problem: Problem, settings: SharpnessSettings) -> Found:
 
 def _trace(problem: Problem, settings: SharpnessSettings) -> Found:
     hessian, batches = problem.hessian(settings)
-    found = trace(hessian, settings.products, product_done=problem.product_done)
+    found = trace(hessian, settings.products, product_done=problem.step_done)
     low, high = found.interval
     metrics: dict[str, float | None] = {"trace": found.value, "low": low, "high": high, "products": found.products}
     error = None if math.isfinite(found.value) else "the Hessian's products are not finite numbers"
@@ -116,7 +66,7 @@ def _trace(problem: Problem, settings: SharpnessSettings) -> Found:
 def _spectrum(problem: Problem, settings: SharpnessSettings) -> Found:
     hessian, batches = problem.hessian(settings)
     try:
-        found = spectrum(hessian, settings.vectors, settings.steps, product_done=problem.product_done)
+        found = spectrum(hessian, settings.vectors, settings.steps, product_done=problem.step_done)
     except ValueError as error:
         return Found({}, hessian.products, 2 * batches * hessian.products, error=str(error))
     metrics: dict[str, float | None] = {
@@ -135,4 +85,7 @@ _METRICS: Mapping[SharpnessMetric, Callable[[Problem, SharpnessSettings], Found]
     "adaptive-sharpness": _m_sharpness,
     "trace": _trace,
     "spectrum": _spectrum,
+    "slice": slice_along_eigenvectors,
+    "barrier": barrier,
+    "plane": plane,
 }

@@ -12,6 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Loss = Callable[[nn.Module, Any], Tensor]
 """Mean loss of a model on a batch."""
+Batches = Sequence[tuple[Any, float]]
+"""Batches, each with its weight: its share of the examples."""
 
 
 class Hessian:
@@ -53,8 +55,7 @@ class Hessian:
 
     def matvec(self, vector: Tensor) -> Tensor:
         """H v for `vector` (n,); the result is (n,), of the parameters' device and dtype."""
-        parts = torch.split(vector.to(self.like), [p.numel() for p in self._params])
-        direction = [part.view_as(p) for part, p in zip(parts, self._params, strict=True)]
+        direction = in_shapes(vector.to(self.like), self._params)
         total = self.like.detach().new_zeros(self.size)
         for gradient, (_, weight) in zip(self._gradients(), self._batches, strict=True):
             # A linear output layer leaves no graph behind some gradients; their second derivative is zero.
@@ -82,6 +83,12 @@ class Hessian:
             return torch.autograd.grad(
                 self._loss(self._model, batch), self._params, create_graph=True, materialize_grads=True
             )
+
+
+def in_shapes(vector: Tensor, params: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of `vector` (n,) in the shapes of the parameters."""
+    parts = torch.split(vector, [p.numel() for p in params])
+    return [part.view_as(p) for part, p in zip(parts, params, strict=True)]
 
 
 @contextmanager

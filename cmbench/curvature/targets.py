@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cmbench.errors import MissingResults, UserError
 from cmbench.experiments.files import BEST, RESULT, WEIGHTS, folder_name
+from cmbench.experiments.measurements import READ_BY, SharpnessSettings
 from cmbench.experiments.result import Result
 from cmbench.experiments.settings import SharpnessSuite
 from cmbench.experiments.store import ResultStore
@@ -24,6 +25,12 @@ class Target(NamedTuple):
     path: Path
     result: Result
     at: str | None = None
+
+    def named(self, at: str) -> str:
+        """What another run's measurement at the weights `at` calls this one: its id, with `@best` or `@last` where this
+        one's weights are others.
+        """
+        return self.result.id if self.at in (None, at) else f"{self.result.id}@{self.at}"
 
     def weights(self, at: str) -> Path:
         """The file of the weights `at` (`last`, `best`, `epoch=N`); raises `UserError` where they are not kept."""
@@ -83,6 +90,26 @@ def completed_runs(out: Path, suite: str, opts: Sequence[str] = ()) -> list[Targ
 def runs_of(suite: SharpnessSuite, out: Path, opts: Sequence[str] = ()) -> list[Target]:
     """The completed runs that a suite measures; raises `MissingResults` where one of its training suites has none."""
     return [target for name in suite.of for target in completed_runs(out, name, opts)]
+
+
+def other_runs(ways: Sequence[SharpnessSettings], out: Path) -> dict[str, Target]:
+    """The other runs that the ways name; raises `UserError` for a text that does not name one run."""
+    return {text: other_run(text, out) for way in ways if "to" in READ_BY[way.metric] for text in way.to}
+
+
+def other_run(text: str, out: Path) -> Target:
+    """The one run that `text` names, as for `find_targets`, or as `Target.named` does.
+
+    Raises `UserError` where it names none, or several.
+    """
+    run, _, at = text.partition("@")
+    if _RUN_ID.fullmatch(run) and at in ("best", "last"):
+        return other_run(run, out)._replace(at=at)
+    found = find_targets([text], out)
+    if len(found) > 1:
+        few = ", ".join(target.path.stem for target in found[:3]) + (", …" if len(found) > 3 else "")
+        raise UserError(f"--to {text}: {len(found)} runs ({few}); accepted: one run: its result, its weights or its id")
+    return found[0]
 
 
 def _optimizer(result: Result) -> str | None:

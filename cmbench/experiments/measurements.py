@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cmbench.experiments.frozen import Frozen
 
-SharpnessMetric = Literal["top-eigenvalue", "m-sharpness", "adaptive-sharpness", "trace", "spectrum"]
+SharpnessMetric = Literal[
+    "top-eigenvalue", "m-sharpness", "adaptive-sharpness", "trace", "spectrum", "slice", "barrier", "plane"
+]
+_EIGENPAIRS = ("examples", "batch_size", "tolerance", "iterations", "top", "which")
 _ASCENT = ("examples", "m", "radius", "maximiser")
 READ_BY: dict[SharpnessMetric, tuple[str, ...]] = {
-    "top-eigenvalue": ("examples", "batch_size", "tolerance", "iterations", "top", "which"),
+    "top-eigenvalue": _EIGENPAIRS,
     "m-sharpness": _ASCENT,
     "adaptive-sharpness": _ASCENT,
     "trace": ("examples", "batch_size", "products"),
     "spectrum": ("examples", "batch_size", "vectors", "steps"),
+    "slice": (*_EIGENPAIRS, "reach", "points"),
+    "barrier": ("examples", "batch_size", "to", "points"),
+    "plane": ("examples", "batch_size", "to", "points"),
 }
 """The settings that each metric of flatness depends on, besides which weights it is measured at."""
+OTHER_RUNS: dict[SharpnessMetric, int] = {"barrier": 1, "plane": 2}
+"""The metrics of several runs, and how many there are besides the measured one."""
+MOST_DIRECTIONS = 2
+"""Eigenvectors that a slice may be along."""
 Weights = Annotated[str, Field(pattern=r"^(last|best|epoch=\d+)$")]
 """Those of the last or of the best epoch, or `epoch=N`."""
 
@@ -39,6 +49,18 @@ class HowToMeasure(Frozen):
     products: int = Field(default=60, ge=6, description="of the trace, with random vectors")
     vectors: int = Field(default=4, ge=1, description="random vectors of the spectrum")
     steps: int = Field(default=40, ge=1, description="products of the spectrum with each of them")
+    reach: float = Field(default=1.0, gt=0, description="of a slice: the largest distance from the weights")
+    points: int | None = Field(
+        default=None, description="values of the loss on a line or a side of a plane; 41 on a line if absent, else 21"
+    )
+    to: tuple[str, ...] = Field(default=(), description="other runs of the barrier or plane, as targets or ids")
+
+    @field_validator("points")
+    @classmethod
+    def _with_ends_and_middle(cls, value: int | None) -> int | None:
+        if value is not None and (value < 5 or value % 4 != 1):
+            raise ValueError("accepted: 5, 9, 13, … (4k + 1), so that the weights themselves are among the points")
+        return value
 
 
 class SharpnessSettings(HowToMeasure):

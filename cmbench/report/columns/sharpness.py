@@ -51,7 +51,15 @@ QUANTITIES: Mapping[str, _Quantity] = {
         f"Share of the eigenvalues of the Hessian of the training loss that are negative, {_MEASURED}",
         None,
     ),
+    "barrier": _Quantity(
+        "barrier",
+        "barrier",
+        "How far the training loss rises above the chord on the straight line from a run's weights to those of another "
+        f"one (Frankle et al. 2020), {_MEASURED}",
+        None,
+    ),
 }
+"""Metrics that are one number; those of which a figure alone is made are not among them."""
 
 
 def quantity_of(measurement: Result) -> str:
@@ -113,11 +121,11 @@ def flatness_columns(measurements: Iterable[Result], trained: Iterable[Result]) 
 
 def ways_measured(measurements: Iterable[Result], trained: Iterable[Result]) -> list[Way]:
     """Each way in which the runs `trained` were measured, metric by metric."""
-    ids = {result.id for result in trained}
+    names = run_names(trained)
     settings: dict[str, dict[str, dict[str, Any]]] = {}
     found: dict[str, dict[str, Result]] = {}
     for result in measurements:
-        if result.settings.get("of") in ids:
+        if result.settings.get("of") in names:
             way = shared_settings("sharpness", result.settings)
             settings.setdefault(quantity_of(result), {}).setdefault(canonical(way), way)
             found.setdefault(canonical(way), {})[result.settings["of"]] = result
@@ -127,11 +135,26 @@ def ways_measured(measurements: Iterable[Result], trained: Iterable[Result]) -> 
         for key, way in ways.items():
             # In the order of the alphabet, as the settings of one way may be stored in any.
             varying = [name for name in sorted(way) if any(other.get(name) != way[name] for other in ways.values())]
-            detail = ", ".join(f"{name}={value_text(way[name])}" for name in dict.fromkeys([*varying, *_always(way)]))
+            told = {**way, "to": ",".join(other_run_text(text, names) for text in way.get("to", ()))}
+            detail = ", ".join(f"{name}={value_text(told[name])}" for name in dict.fromkeys([*varying, *_always(way)]))
             every.append(Way(metric, detail, found[key]))
     return every
 
 
+def run_names(trained: Iterable[Result]) -> dict[str, str]:
+    """What training runs are called, by their ids: `adam_cm seed 3`."""
+    return {result.id: f"{result.label} seed {result.seed}" for result in trained}
+
+
+def other_run_text(named: str, names: Mapping[str, str]) -> str:
+    """Another run of a barrier or a plane, as its settings name it, by its name where that is known."""
+    run, _, at = named.partition("@")
+    return names.get(run, run[:8]) + (f" {at}" if at else "")
+
+
 def _always(way: Mapping[str, Any]) -> list[str]:
-    """Settings that a reader must see even where all agree on them: weights other than the last, one step of ascent."""
-    return [name for name, usual in (("at", "last"), ("maximiser", "projected")) if way.get(name, usual) != usual]
+    """Settings that a reader must see even where all agree on them: weights other than the last, one step of ascent,
+    another run.
+    """
+    usual = {"at": "last", "maximiser": "projected", "to": []}
+    return [name for name, value in usual.items() if way.get(name, value) != value]

@@ -145,6 +145,12 @@ def path(result: Result, lane: int) -> np.ndarray:
     return np.array(result.curves["trajectory"][lane], dtype=float)
 
 
+def quantile_levels(values: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` different levels, at least two, between which lie equally many of the finite `values`."""
+    levels = np.unique(np.quantile(values[np.isfinite(values)], np.linspace(0, 1, count)))
+    return levels if len(levels) > 1 else np.array([levels[0], levels[0] + 1])
+
+
 def contours(
     axes: Axes, view: View, low: np.ndarray, high: np.ndarray, *, levels: int = 16, labels: bool = True
 ) -> Any:
@@ -155,10 +161,7 @@ def contours(
     x, y = (np.linspace(low[d], high[d], RESOLUTION) for d in range(2))
     grid = np.stack(np.meshgrid(x, y), -1)
     values = view.function(grid)
-    finite = values[np.isfinite(values)]
-    steps = np.unique(np.quantile(finite, np.linspace(0, 1, levels)))
-    if len(steps) < 2:
-        steps = np.array([steps[0], steps[0] + 1])
+    steps = quantile_levels(values, levels)
     filled = axes.contourf(x, y, values, levels=steps, cmap="Greys", alpha=0.4)
     axes.contour(x, y, values, levels=steps[::2], colors="0.6", linewidths=0.3)
     axes.set_aspect("equal")

@@ -11,8 +11,10 @@ from cmbench.experiments.result import Result
 from cmbench.experiments.suite import ResolvedSuite
 from cmbench.experiments.text import canonical, value_text
 from cmbench.report.asked import Asked
+from cmbench.report.columns.sharpness import quantity_of
 from cmbench.report.figures.choice import draw_landscapes
 from cmbench.report.figures.drawing import Views
+from cmbench.report.figures.measured import measured_figure
 from cmbench.report.figures.training.axis import Axis
 from cmbench.report.figures.training.curves import learning_curves
 from cmbench.report.figures.training.flatness import Flatness, flatness_figure
@@ -22,6 +24,7 @@ from cmbench.report.figures.training.reaching import Profile, Race, profile_figu
 from cmbench.report.figures.training.rows import TrainingRuns
 from cmbench.report.runs.every_group import every_group
 from cmbench.report.runs.groups import Group
+from cmbench.report.runs.same_settings import shared_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +48,8 @@ def figures_of(
 
     Of training `SUITE_curves`, `SUITE_target` (how soon a target is reached), `SUITE_sharpness` (against the metric,
     where it was measured), over all suites `flatness` (every measure, beside the first optimizer's) and over at least
-    two `profile`; of landscapes `SUITE`.
+    two `profile`; of measurements `SUITE_spectrum`, `SUITE_slice`, `SUITE_barrier` and `SUITE_plane`; of landscapes
+    `SUITE`.
 
     `axis` is the horizontal axis of curves, by default the one that suits each figure. Settings of one suite that
     differ have figures of their own, `SUITE_2…` from the second on. `views` gives the surfaces of landscapes, and
@@ -53,7 +57,8 @@ def figures_of(
     """
     groups = list(every_group(results, suites))
     measured = [result for result in results if result.kind == "sharpness"]
-    return [*_of_training(groups, axis, measured), *_of_landscapes(groups, views)]
+    trained = [result for result in results if result.kind == "train"]
+    return [*_of_training(groups, axis, measured), *_of_measurements(measured, trained), *_of_landscapes(groups, views)]
 
 
 def asked_figures(asked: Asked, views: Views, axis: Axis | None = None) -> list[StoredFigure]:
@@ -83,6 +88,20 @@ def _of_training(groups: Sequence[Group], axis: Axis | None, measured: Sequence[
         yield StoredFigure("flatness", partial(flatness_figure, flat))
     if profile := Profile.of(races, cost):
         yield StoredFigure("profile", partial(profile_figure, profile, cost))
+
+
+def _of_measurements(measured: Sequence[Result], trained: Sequence[Result]) -> Iterator[StoredFigure]:
+    """A figure for every way in which runs of a suite were measured, and there is something to draw."""
+    ways: dict[str, list[Result]] = {}
+    for result in measured:
+        way = shared_settings("sharpness", result.settings)
+        ways.setdefault(canonical([result.suite.name, way]), []).append(result)
+    names: list[str] = []
+    for own in ways.values():
+        if draw := measured_figure(own, trained):
+            name = f"{own[0].suite.name}_{quantity_of(own[0])}"
+            yield StoredFigure(_numbered(name, names), draw)
+            names.append(name)
 
 
 def figures_of_place(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmbench.experiments.text import value_text
-from cmbench.report.columns.sharpness import measured
+from cmbench.report.columns.sharpness import QUANTITIES, measured
 from cmbench.report.runs.by_optimizer import runs_by_optimizer
 from cmbench.report.runs.counts import count_seeds
 from cmbench.report.runs.groups import Group
@@ -13,10 +13,12 @@ from cmbench.report.tables.footnotes import failures, spread_note, survivors_not
 
 
 def sharpness_tables(group: Group) -> list[Table]:
-    """One table: a row per optimizer."""
+    """One table: a row per optimizer. None of a metric that is no one number."""
     by_optimizer = runs_by_optimizer(group)
     settings = group.shared_settings
-    columns = [measured(settings.get("metric", "top-eigenvalue"))]
+    if (metric := settings.get("metric", "top-eigenvalue")) not in QUANTITIES:
+        return []
+    columns = [measured(metric)]
     rows = mark_best(fill(by_optimizer, columns, lambda runs: count_seeds(runs, len(runs))), columns)
     how = ", ".join(
         f"{key} {'all' if value is None and key == 'examples' else value_text(value)}"

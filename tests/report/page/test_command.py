@@ -61,12 +61,13 @@ def test_gives_the_same_runs(cmbench, words):
         ("--metric", "m-sharpness", "--m", 40, "--at", "best"),
         ("--metric", "trace", "--set", "products=9", "--at", "epoch=1"),
         ("--tolerance", "0.1"),
+        ("--metric", "barrier", "--to", "wine/adam_cm", "--set", "points=5"),
     ],
-    ids=["m-sharpness", "trace", "top eigenvalue"],
+    ids=["m-sharpness", "trace", "top eigenvalue", "barrier"],
 )
 def test_gives_the_same_measurement(how, cmbench):
-    cmbench("train", "--suite", "wine", "--opt", "adam", "--seed", 0, *SHORT)
-    cmbench("sharpness", "wine", *how, "--examples", 80, "--quiet")
+    cmbench("train", "--suite", "wine", "--opt", "adam", "--opt", "adam_cm", "--seed", 0, *SHORT)
+    cmbench("sharpness", "wine/adam", *how, "--examples", 80, "--quiet")
     (measured,) = [each for each in load_results(cmbench.folder / "results") if each.kind == "sharpness"]
     ((each,),) = [grouped_tables([measured])]
     (row,) = runs_by_optimizer(each.group)
