@@ -45,6 +45,8 @@ from cmbench.training.interrupt import Interruptible
 from cmbench.training.learner import check_settings
 from cmbench.training.processes import SharedStore, joined
 from cmbench.training.runner import Runner
+from cmbench.training.tracking.feed import Trackers
+from cmbench.training.tracking.registry import trackers_of
 from cmbench.workloads.base import Workload
 from cmbench.workloads.registry import get_workload
 
@@ -61,7 +63,7 @@ class Machine:
     on: `slurm`, `ray` or `ray:ADDRESS`: train on that cluster, whose machines see `out` at the same path.
     slurm: what each job asks for: `("partition=gpu,time=4:00:00,gpus=1,array=16",)`.
     data_dir: where data sets are looked for, instead of `$CMBENCH_DATA` and the customary places.
-    tensorboard: a folder to which curves are written as well.
+    track: trackers that show the runs as they go on: `("mlflow", "tensorboard:boards")`.
     """
 
     device: str | None = None
@@ -69,7 +71,7 @@ class Machine:
     jobs: int | Literal["auto"] | None = None
     threads: int | None = None
     data_dir: Path | None = None
-    tensorboard: Path | None = None
+    track: tuple[str, ...] = ()
     on: str | None = None
     slurm: tuple[str, ...] = ()
 
@@ -221,6 +223,7 @@ def _train(
     listener: Listener | None,
 ) -> Outcome:
     """Trains every optimizer for every seed; under `torchrun` all processes train each run together."""
+    trackers = Trackers(trackers_of(machine.track))
     planned = plan_suite(suite, workloads, seeds)
     suite, workload, specs = planned.suite, planned.workload, planned.specs
     before = torch.get_num_threads()
@@ -245,7 +248,7 @@ def _train(
                 force=force,
                 resume=not force,
                 gauges=sharpness_gauges,
-                tensorboard=machine.tensorboard,
+                trackers=trackers,
                 processes=processes,
                 interrupt=interrupt,
             )

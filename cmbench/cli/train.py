@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,8 +29,13 @@ if TYPE_CHECKING:
     from cmbench.experiments.settings import TrainSuite
     from cmbench.experiments.suite import ResolvedSuite
 
-TensorBoard = Annotated[
-    Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write the curves there as well.")
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="mlflow|wandb|tensorboard[:WHERE]",
+        help="Show settings, curves and ends of the runs there as well. Repeatable.",
+    ),
 ]
 
 
@@ -51,7 +55,7 @@ def train(
     slurm: Slurm = None,
     data_dir: DataDir = None,
     out: Out = DEFAULT_OUT,
-    tensorboard: TensorBoard = None,
+    track: Track = None,
     plot: Plot = None,
     axis: AnyAxis = None,
     force: Force = False,
@@ -75,7 +79,7 @@ def train(
         jobs=jobs,
         threads=threads,
         data_dir=data_dir,
-        tensorboard=tensorboard,
+        track=track,
         on=on,
         slurm=slurm,
     )

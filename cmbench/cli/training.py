@@ -107,7 +107,7 @@ def machine_of(
     jobs: str | None,
     threads: int | None,
     data_dir: Path | None,
-    tensorboard: Path | None = None,
+    track: Sequence[str] | None = None,
     on: str | None = None,
     slurm: Sequence[str] | None = None,
 ) -> Machine:
@@ -115,7 +115,8 @@ def machine_of(
     from cmbench.api import Machine
 
     several = tuple(filter(None, (devices or "").split(",")))
-    return Machine(device, several, _number(jobs), threads, data_dir, tensorboard, on, tuple(slurm or ()))
+    trackers, asked = tuple(track or ()), tuple(slurm or ())
+    return Machine(device, several, _number(jobs), threads, data_dir, trackers, on, asked)
 
 
 def _number(jobs: str | None) -> int | Literal["auto"] | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from cmbench.errors import UserError
+from cmbench.experiments.locked import locked
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -93,12 +94,7 @@ def check_installed() -> None:
 
 
 def _sqlite(file: Path, heartbeat: int) -> Storage:
-    @contextmanager
-    def lock() -> Iterator[None]:
-        with open(file.with_name(file.name + ".lock"), "w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            yield
-
+    lock = partial(locked, file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with lock():

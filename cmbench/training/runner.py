@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from cmbench.errors import UserError
 from cmbench.experiments.execute import Attempt, failure
+from cmbench.experiments.files import RESUME
 from cmbench.experiments.lease import Lease, LeaseLost, Leases
 from cmbench.experiments.listener import Listener, Progress
 from cmbench.experiments.plan import RunSpec
@@ -24,7 +24,8 @@ from cmbench.experiments.store import ResultStore
 from cmbench.training.interrupt import Either, Interrupt
 from cmbench.training.observer import Gauges, Observer, no_gauges
 from cmbench.training.processes import ALONE, Processes
-from cmbench.training.tensorboard import TensorBoard
+from cmbench.training.tracking.base import Conclusion, Tracked, settings_of
+from cmbench.training.tracking.feed import Told, Trackers
 from cmbench.training.trainer import train
 from cmbench.workloads.base import Workload
 
@@ -49,7 +50,7 @@ class Runner:
     force: bool = False
     resume: bool = True
     gauges: Gauges = no_gauges
-    tensorboard: Path | None = None
+    trackers: Trackers = field(default_factory=Trackers)
     processes: Processes = ALONE
     interrupt: Interrupt = field(default_factory=Interrupt)
 
@@ -66,7 +67,9 @@ class Runner:
                 self.workload.load_once(self.device)
                 self.stop_if_interrupted()
                 try:
-                    attempt = self._train(spec, observer, lease)
+                    with self._told(spec, observer) as told:
+                        attempt = self._train(spec, Several(observer, *told.feeds), lease)
+                        told.conclusion = Conclusion.of(attempt.result) if attempt.result else None
                 except LeaseLost:
                     return Attempt(spec, None)
             if lease:
@@ -118,23 +121,23 @@ class Runner:
         return Attempt(spec, result, "interrupted" if interrupted else "ran", trace)
 
     def _measured(self, spec: RunSpec[TrainSettings], observer: Observer, lease: Lease | None) -> Measurement:
-        board = TensorBoard(self.tensorboard, spec) if self.tensorboard and self.processes.is_main_process else None
-        try:
-            return train(
-                spec,
-                self.workload,
-                self.device,
-                partial(self.store.path, spec),
-                processes=self.processes,
-                resume=self.resume,
-                observer=Several(observer, *([board] if board else ()), *([_Noted(lease)] if lease else ())),
-                gauges=self.gauges,
-                interrupt=Either(self.interrupt, _Asked(lease)) if lease else self.interrupt,
-                verify=lease.verify if lease else lambda: None,
-            )
-        finally:
-            if board:
-                board.close()
+        return train(
+            spec,
+            self.workload,
+            self.device,
+            partial(self.store.path, spec),
+            processes=self.processes,
+            resume=self.resume,
+            observer=Several(observer, *([_Noted(lease)] if lease else ())),
+            gauges=self.gauges,
+            interrupt=Either(self.interrupt, _Asked(lease)) if lease else self.interrupt,
+            verify=lease.verify if lease else lambda: None,
+        )
+
+    def _told(self, spec: RunSpec[TrainSettings], observer: Observer) -> AbstractContextManager[Told]:
+        settings = settings_of(spec, str(self.device), self.processes.size)
+        resumes = self.resume and self.store.path(spec, RESUME).exists()
+        return self.trackers.told(Tracked(spec, settings, resumes), observer.remark, self.processes)
 
     def _with_earlier_telemetry(self, spec: RunSpec[TrainSettings]) -> RunSpec[TrainSettings]:
         """What is run again for more telemetry than its result has records what that has too: neither asks again."""

@@ -87,9 +87,10 @@ REDUCED = {
     "cmbench train --suite digits --set precision=bf16 --set compile=true --set clip_norm=1 --set accumulate=2": (
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set compile=false"
     ),
-    "cmbench train --suite digits --set telemetry.buffer=true --set telemetry.sharpness_every=4 --tensorboard boards": (
+    "cmbench train --suite digits --set telemetry.buffer=true --set telemetry.sharpness_every=4 --track tensorboard": (
         "--seeds 1 --set epochs=1 --set schedule=constant --opt adam_cm --set telemetry.sharpness_every=1"
     ),
+    "cmbench train --suite wine --track mlflow --track tensorboard:boards": "--seeds 1 --opt adam",
     "cmbench train --suite mine.yaml": "--set epochs=2",
     "cmbench sweep --suite digits --trials 6": f"{_SHORT} --opt adam --seeds 1",
     "cmbench sweep --suite digits --opt adam --opt adam_cm --trials 6 --save best.yaml --plot best.png": _SHORT,

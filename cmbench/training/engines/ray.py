@@ -21,6 +21,7 @@ from cmbench.errors import UserError
 from cmbench.training.engines.elsewhere import Died, Ended, Fleet, Launch, Spec, work
 from cmbench.training.interrupt import Interrupt
 from cmbench.training.runner import Runner
+from cmbench.training.tracking.registry import ENVIRONMENT
 
 _RETRIES = 10
 """How often a run is begun again after nodes, or its process, have died under it."""
@@ -112,7 +113,8 @@ class _Tasks:
         options: dict[str, Any] = {"num_cpus": threads, "num_gpus": int(device == "cuda"), "max_retries": _RETRIES}
         task: Any = ray.remote(**options)(_task)
         packed = ray.put(pickle.dumps(replace(runner, device=torch.device(device))))
-        settings = {name: value for name, value in os.environ.items() if name.startswith("CMBENCH_")}
+        given = ("CMBENCH_", *ENVIRONMENT)
+        settings = {name: value for name, value in os.environ.items() if name.startswith(given)}
         self._running = {task.remote(packed, spec, threads, Path.cwd(), settings): spec for spec in specs}
 
     def ended(self) -> Iterator[tuple[Spec, Ended | Died]]:

@@ -1,0 +1,1 @@
+"""Showing runs at trackers as they go on: `--track mlflow`, `wandb` or `tensorboard`."""
