@@ -54,12 +54,12 @@ def checked_folder(plot: Path | None) -> Path | None:
     return plot
 
 
-def save_figures(figures: Sequence[StoredFigure], folder: Path) -> None:
-    """Writes each figure into the folder as NAME.png, and says where it is."""
+def save_figures(figures: Sequence[StoredFigure], folder: Path, ending: str) -> None:
+    """Writes each figure into the folder as NAME.`ending`, and says where it is."""
     from cmbench.report.figures.drawing import checked_path, save
 
     for figure in figures:
-        file = checked_path(folder, figure.name)
+        file = checked_path(folder / f"{figure.name}.{ending}", figure.name)
         save(figure.draw(), file)
         print(f"figure: {file}", file=sys.stderr)
 

@@ -43,8 +43,11 @@ Explain = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="DIR", help="Also draw every figure that these results allow, each as a PNG there."),
+    typer.Option(
+        "--plot", metavar="DIR", help="Also draw every figure that these results allow, each as a file there."
+    ),
 ]
+PlotFormat = Annotated[Literal["png", "svg", "pdf"], typer.Option("--plot-format", help="Of these files.")]
 Html = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", help="Also write all of it as one page that opens without a network."),
@@ -61,6 +64,7 @@ def report(
     format: AnyFormat = "terminal",
     explain: Explain = False,
     plot: Plot = None,
+    plot_format: PlotFormat = "png",
     axis: AnyAxis = None,
     html: Html = None,
     json: Json = False,
@@ -90,7 +94,7 @@ def report(
     if folder:
         from cmbench.cli.landscapes import view_of
 
-        save_figures(report.asked_figures(asked, view_of, axis), folder)
+        save_figures(report.asked_figures(asked, view_of, axis), folder, plot_format)
     if asked.missing:
         raise MissingResults("\n".join(asked.missing))
 

@@ -143,3 +143,9 @@ def test_a_profile_needs_two_suites_with_the_same_optimizers(cmbench, saved):
     cmbench("report", "--plot", "figures")
     assert {"profile.png", "wine_curves.png", "wine_2_curves.png"} <= saved.keys()
     assert "over 4 problems" in caption(saved["profile.png"])
+
+
+@pytest.mark.parametrize(("ending", "begins"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_figures_of_a_report_are_drawn_in_the_format_that_is_asked_for(trained, ending, begins):
+    trained("report", "--suite", "levy", "--plot", "drawn", "--plot-format", ending)
+    assert (trained.folder / "drawn" / f"levy.{ending}").read_bytes().startswith(begins)
