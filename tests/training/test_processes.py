@@ -38,6 +38,8 @@ def result_in(folder, where):
 
 
 TELEMETRY = "telemetry={gradient_norm: true, buffer: true}"
+SHARPNESS = "telemetry={sharpness_every: 1, sharpness_examples: 700}"
+"""Two batches of the Hessian, one for each process."""
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ TELEMETRY = "telemetry={gradient_norm: true, buffer: true}"
                 ("digits", "adam_sam_cm", ("accumulate=2", "clip_norm=0.5", TELEMETRY)),
                 ("pydoc", "adam_cg", ("max_steps=40", "lr=1e-3")),
                 ("digits_online", "adam_sam", ("epochs=1", "lr=1e-3")),
+                ("digits", "adam", ("lr=1e-3", SHARPNESS)),
                 ("digits", "adam_cm", ("parallel=fsdp", "clip_norm=0.5", TELEMETRY)),
             )
         ),
