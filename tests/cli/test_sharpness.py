@@ -183,3 +183,29 @@ def test_a_suite_may_measure_several_suites_by_several_metrics_at_several_weight
         for at in ("best", "last")
     ]
     assert "accepted with TARGET: one suite" in cmbench("sharpness", "wine", "--suite", "flatness", code=2).stderr
+
+
+def test_best_weights_that_are_the_last_ones_are_measured_once(cmbench, monkeypatch):
+    import cmbench.curvature.measure as module
+
+    cmbench("train", "--suite", "wine", "--opt", "adam", "--seeds", "2", *SHORT)
+    for path in runs(cmbench, "wine/adam")[:1]:  # of the first run alone, the best epoch is made the last one
+        shutil.copy(path, path.with_suffix(".best.pt"))
+    for path in runs(cmbench, "wine/adam")[1:]:
+        content = torch.load(path, weights_only=True)
+        content["model"] = {name: value + 0.01 for name, value in content["model"].items()}
+        torch.save(content, path.with_suffix(".best.pt"))
+    original, measured_paths = module.measure, []
+    monkeypatch.setattr(
+        module, "measure", lambda spec, path, *rest: measured_paths.append(path) or original(spec, path, *rest)
+    )
+    suite = "kind: sharpness\ndescription: x\nof: wine\nmetric: trace\nproducts: 6\nat: [last, best]\n"
+    (cmbench.folder / "mine.yaml").write_text(suite)
+    found = measured(cmbench, "--suite", "mine.yaml")
+    assert (len(found), len(measured_paths)) == (4, 3)
+    values = {
+        (result["settings"]["of"], result["settings"].get("at", "last")): result["metrics"]["trace"] for result in found
+    }
+    one, two = (path.stem for path in runs(cmbench, "wine/adam"))
+    assert values[one, "last"] == values[one, "best"]
+    assert values[two, "last"] != values[two, "best"]
