@@ -120,7 +120,7 @@ def flatness_columns(measurements: Iterable[Result], trained: Iterable[Result]) 
 
 
 def ways_measured(measurements: Iterable[Result], trained: Iterable[Result]) -> list[Way]:
-    """Each way in which the runs `trained` were measured, metric by metric."""
+    """Each way in which the runs `trained` were measured: metric by metric, the usual one first."""
     names = run_names(trained)
     settings: dict[str, dict[str, dict[str, Any]]] = {}
     found: dict[str, dict[str, Result]] = {}
@@ -138,7 +138,7 @@ def ways_measured(measurements: Iterable[Result], trained: Iterable[Result]) -> 
             told = {**way, "to": ",".join(other_run_text(text, names) for text in way.get("to", ()))}
             detail = ", ".join(f"{name}={value_text(told[name])}" for name in dict.fromkeys([*varying, *_always(way)]))
             every.append(Way(metric, detail, found[key]))
-    return every
+    return sorted(every, key=lambda way: ([*QUANTITIES].index(way.metric), way.detail))
 
 
 def run_names(trained: Iterable[Result]) -> dict[str, str]:

@@ -38,14 +38,14 @@ class Flatness:
     runs: TrainingRuns
     reference: str
     ratios: dict[str, tuple[Ratio, ...]]
-    """By the name of the measure: `sharpness λmax`, `m-sharpness (at=best)`."""
+    """By the name of the measure, a word in a line: `sharpness`, `λmax`, `(at=best)`."""
 
     @classmethod
     def of(cls, runs: TrainingRuns, measured: Sequence[Result]) -> Flatness | None:
         """None where fewer than two optimizers were measured on the same seed, or no measure is positive."""
         ratios = {}
         for way in ways_measured(measured, runs.results):
-            name = QUANTITIES[way.metric].title + (f"\n({way.detail})" if way.detail else "")
+            name = "\n".join([*QUANTITIES[way.metric].title.split(), *([f"({way.detail})"] if way.detail else [])])
             if QUANTITIES[way.metric].direction and (found := _ratios(runs, way)):
                 ratios[name] = tuple(found)
         return cls(runs, runs.rows[0].title, ratios) if ratios else None
@@ -79,7 +79,7 @@ def flatness_figure(suites: Sequence[Flatness]) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel("ratio to the reference (down: flatter)")
     legend(figure, handles)
-    texts = [f"{each.runs.group.suite.name} to {each.reference} ({each.runs.seeds()})" for each in suites]
+    texts = [f"{each.runs.group.suite.name} to {each.reference} ({each.runs.seeds().lower()})" for each in suites]
     caption(
         figure,
         f"Measures of flatness as ratios of runs with the same seed: {'; '.join(texts)}. Pale marks are seeds, dark "

@@ -27,7 +27,7 @@ def test_ratios_are_by_seed_and_to_the_first_optimizer():
     flatness = Flatness.of(runs, [*measured, *(sharpness_of(result, 0.5, metric="spectrum") for result in results)])
     assert flatness.reference == "Adam"
     ((name, (ratio,)),) = flatness.ratios.items()  # a share of negative eigenvalues is no measure of flatness
-    assert (name, ratio.title) == ("sharpness λmax", "Adam+CM")
+    assert (name, ratio.title) == ("sharpness\nλmax", "Adam+CM")
     assert ratio.logs == pytest.approx((math.log10(2), math.log10(4)))  # a negative value has no logarithm
     assert 10**ratio.found.effect == pytest.approx(math.sqrt(8))
 
@@ -41,7 +41,7 @@ def test_a_panel_per_suite_and_a_mark_per_measure():
     figure = flatness_figure(every)
     assert [axes.get_title() for axes in figure.axes] == ["digits", "pydoc"]
     for axes in figure.axes:
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["sharpness λmax", "sharpness λmax\n(at=best)"]
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["sharpness\nλmax", "sharpness\nλmax\n(at=best)"]
         assert axes.get_yscale() == "log"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["Adam+CG", "Adam+CM"]
