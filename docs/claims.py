@@ -103,7 +103,8 @@ def weakest_comparison(claim: dict[str, Any]) -> str:
     numbers = f"{claim['n']} {claim['unit']}"
     if not claim["pairs"]:
         return numbers
-    weakest = max(claim["pairs"], key=lambda pair: 2.0 if pair["p"] is None else pair["p"])
+    # Of those that point the other way, all of which have p = 1, the largest difference.
+    weakest = max(claim["pairs"], key=lambda pair: (2.0 if pair["p"] is None else pair["p"], abs(pair["effect"])))
     at = f" at {weakest['measure']}" if weakest["measure"] else ""
     interval = "" if weakest["interval"] is None else " [{:+.3g}, {:+.3g}]".format(*weakest["interval"])
     effect = f"{weakest['better']} − {weakest['worse']}{at}: {weakest['effect']:+.3g}{interval}"

@@ -69,6 +69,9 @@ REDUCED = {
     "cmbench escape-ratio --suite escape_peers": "--starts 2 --steps 10",
     "cmbench train --suite digits": f"{_SHORT} --seeds 3",
     "cmbench train --suite digits --seeds 2 --quiet": f"{_SHORT} --seeds 1 --opt adam",
+    "cmbench train --suite digits --seeds 10": f"{_SHORT} --seeds 1 --opt adam --opt adam_cm",
+    "cmbench train --suite digits_equal_rate": f"{_SHORT} --seeds 1 --opt adam --opt adam_cm",
+    "cmbench sharpness --suite flatness_digits": f"{_ROUGH} --maximiser ascent",
     "cmbench train --suite wine --quiet": "--seeds 1 --opt adam",
     "cmbench train --suite wine --plot wine.png --axis gradients": "--seeds 1 --opt adam --opt adam_cm",
     "cmbench train --suite table14 --workload wine --set epochs=4 --set schedule=constant "
@@ -121,6 +124,7 @@ EXITS = {
     "cmbench report --table 2": 4,
     "cmbench report --figure 20 --plot figures": 4,
     "cmbench report --suite priorities --claims": 4,
+    "cmbench report --suite flatness_digits --claims": 4,
     "cmbench report --require 'figure4/*'": 1,
     "cmbench compare before": 1,
     "cmbench compare baseline.json --tolerance val_accuracy=0.5 --fail-on incomplete --summary summary.md "
