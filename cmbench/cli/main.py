@@ -81,7 +81,7 @@ def main() -> None:
     """Entry point.
 
     Exit codes: 0 done, 1 a regression or an unmet claim, 2 the user's error, 3 a run failed, 4 results missing,
-    130 interrupted.
+    70 a fault of ours, 130 interrupted.
     """
     try:
         app(standalone_mode=True)
@@ -98,6 +98,26 @@ def main() -> None:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        _fail(Exception(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}"), 70)
+
+
+def _kept(error: Exception) -> str:
+    """Writes the details to a file, and says where; where none can be written, the details themselves."""
+    import platform
+    import tempfile
+    import traceback
+
+    details = "".join(traceback.format_exception(error))
+    about = f"cmbench {VERSION}, Python {platform.python_version()}: {' '.join(sys.argv[1:])}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="cmbench-fault-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(f"{about}\n\n{details}")
+    except OSError:
+        return details
+    return f"please report it with {file.name}"
 
 
 def _fail(error: Exception, code: int) -> None:

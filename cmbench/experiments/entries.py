@@ -65,7 +65,9 @@ def entries_of(optimizers: Any, where: str) -> Entries:
     for label, entry in optimizers.items():
         if entry is not None and not isinstance(entry, dict):
             raise UserError(f"{where}: optimizers.{label}: {entry!r}: accepted: a mapping of hyperparameters")
-        entries[str(label)] = _spelled_out({"name": str(label)} | (entry or {}))
+        entries[str(label)] = spelled = _spelled_out({"name": str(label)} | (entry or {}))
+        if not isinstance(spelled["name"], str):
+            raise UserError(f"{where}: optimizers.{label}.name: {spelled['name']!r}: accepted: a name")
     return entries
 
 

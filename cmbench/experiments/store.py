@@ -32,11 +32,11 @@ def read_document(path: Path | str, model: type[Document], what: str, missing: s
         return model.model_validate(json.loads(Path(path).read_text()))
     except FileNotFoundError:
         raise UserError(f"{path}: no such {missing or what}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not a {what}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: not a {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (OSError, ValueError, RecursionError) as error:  # no text, no JSON, nested too deep, a number too long
+        raise UserError(f"{path}: not a {what}: {error}") from None
 
 
 def _link(source: Path, target: Path) -> None:

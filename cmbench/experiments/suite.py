@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.resources
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
     """Name, path and raw content of a suite file or of a built-in suite, by its name or its place in the paper."""
     if is_file_name(name_or_file):
         path = Path(name_or_file)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"--suite {name_or_file}: no such file")
     else:
         suites = builtin_suites()
