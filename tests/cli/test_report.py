@@ -244,7 +244,7 @@ def test_claims_that_are_all_settled_exit_0_and_are_corrected_over_all_that_were
 
 
 @pytest.mark.parametrize(("asked", "message"), [
-    (("--suite", "digits"), "--suite digits: no claim is about it: accepted: table1, "),
+    (("--suite", "wine"), "--suite wine: no claim is about it: accepted: table1, "),
     (("--suite", "cifr10"), "did you mean 'cifar10'?"),
     (("--table", 6), "--table 6: no claim is about it: accepted: 1, 2, 3, 4, 5, 14"),
     (("--figure", 21), "--figure 21: no claim is about it"),
