@@ -169,7 +169,7 @@ def test_watching_can_be_interrupted(cmbench):
     )
     watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    _, said = watching.communicate(timeout=120)
+    _, said = watching.communicate(timeout=30)
     assert watching.returncode == 130
     assert b"Traceback" not in said
 
