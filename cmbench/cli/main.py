@@ -99,7 +99,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        _fail(Exception(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}"), 70)
+        _fail(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}", 70)
 
 
 def _kept(error: Exception) -> str:
@@ -120,7 +120,7 @@ def _kept(error: Exception) -> str:
     return f"please report it with {file.name}"
 
 
-def _fail(error: Exception, code: int) -> None:
-    for line in str(error).splitlines():
+def _fail(message: object, code: int) -> None:
+    for line in str(message).splitlines():
         print(f"cmbench: {line}", file=sys.stderr)
     sys.exit(code)

@@ -37,7 +37,7 @@ class Hessian:
         self,
         model: nn.Module,
         loss: Loss,
-        batches: Sequence[tuple[Any, float]],
+        batches: Batches,
         all_reduce: Callable[[Tensor], Tensor] = lambda product: product,
         *,
         keep: bool = False,

@@ -328,7 +328,10 @@ def test_a_claim_about_flatness_is_judged_by_the_measurements_that_its_suite_mak
     runs = trainings("digits_equal_rate", {"adam": 98.0, "adam_cg": 98.0, "adam_sam": 98.0, "adam_cm": 98.0}, seeds=10)
     value = {"adam": 3.0, "adam_cg": 4.0, "adam_sam": 3.5, "adam_cm": 2.0}
     as_planned = {"metric": "m-sharpness", "examples": 640}
-    wobble = lambda run: WOBBLE[run.seed * (1 + [*value].index(run.label)) % 8]  # noqa: E731
+
+    def wobble(run):
+        return WOBBLE[run.seed * (1 + [*value].index(run.label)) % 8]
+
     measured = [sharpness_of(run, value[run.label] + wobble(run), **as_planned) for run in runs]
     others = [
         sharpness_of(run, 9 - value[run.label] + wobble(run), **(as_planned | changed))

@@ -33,10 +33,9 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Flatness:
-    """What was measured of the runs of one suite, as ratios to `reference`, the title of its first row."""
+    """What was measured of the runs of one suite, as ratios to its first row."""
 
     runs: TrainingRuns
-    reference: str
     ratios: dict[str, tuple[Ratio, ...]]
     """By the name of the measure, a word in a line: `sharpness`, `λmax`, `(at=best)`."""
 
@@ -48,7 +47,12 @@ class Flatness:
             name = "\n".join([*QUANTITIES[way.metric].title.split(), *([f"({way.detail})"] if way.detail else [])])
             if QUANTITIES[way.metric].direction and (found := _ratios(runs, way)):
                 ratios[name] = tuple(found)
-        return cls(runs, runs.rows[0].title, ratios) if ratios else None
+        return cls(runs, ratios) if ratios else None
+
+    @property
+    def reference(self) -> str:
+        """The title of the row that all others are compared with."""
+        return self.runs.rows[0].title
 
 
 def _ratios(runs: TrainingRuns, way: Way) -> list[Ratio]:
