@@ -26,6 +26,7 @@ from cmbench.cli import (
     toy,
     train,
 )
+from cmbench.cli.interrupts import HINT, as_keyboard_interrupt
 from cmbench.cli.streams import print_anywhere
 from cmbench.errors import MissingResults, UserError
 from cmbench.experiments.text import printable
@@ -91,15 +92,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         print_anywhere(stream)
     try:
-        app(standalone_mode=True)
+        with as_keyboard_interrupt():
+            app(standalone_mode=True)
     except MissingResults as error:
         _fail(error, 4)
     except UserError as error:
         _fail(error, 2)
     except SystemExit as end:
         if end.code == 130:  # what click makes of a KeyboardInterrupt
-            hint = "the same command, without --force, goes on from there"
-            print(f"interrupted; what was done is kept; {hint}", file=sys.stderr)
+            print(HINT, file=sys.stderr)
         raise
     except BrokenPipeError:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.

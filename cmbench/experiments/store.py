@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -122,6 +123,9 @@ class ResultStore:
                     pass
             except OSError as error:
                 raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None
+            except UnicodeError:
+                encoding = sys.getfilesystemencoding()
+                raise UserError(f"{folder}: no such name can be written ({encoding}; PYTHONUTF8=1 helps)") from None
 
     def save(self, spec: RunSpec, result: Result) -> Path:
         """Writes `result` atomically and returns its path; a number that is not finite is null."""
