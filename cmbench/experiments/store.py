@@ -62,6 +62,16 @@ def _link(source: Path, target: Path) -> None:
         write_bytes(target, source.read_bytes())
 
 
+def _writable(name: str) -> str:
+    """`name`, unless the file system's encoding lacks one of its characters: then raises `UserError`."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise UserError(f"'{name}': a folder cannot be called that in {encoding}; PYTHONUTF8=1 helps") from None
+    return name
+
+
 class Stored(NamedTuple):
     """A result and the path of its file."""
 
@@ -79,7 +89,7 @@ class ResultStore:
 
     def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
-        return self.root / folder_name(spec.suite.name) / folder_name(spec.label) / f"{spec.id}{suffix}"
+        return self.root / folder_name(spec.suite.name) / _writable(folder_name(spec.label)) / f"{spec.id}{suffix}"
 
     def find(self, spec: RunSpec) -> Result | None:
         """The stored result of `spec`, if there is one; raises `Unreadable` where its file holds none."""
@@ -123,9 +133,6 @@ class ResultStore:
                     pass
             except OSError as error:
                 raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None
-            except UnicodeError:
-                encoding = sys.getfilesystemencoding()
-                raise UserError(f"{folder}: no such name can be written ({encoding}; PYTHONUTF8=1 helps)") from None
 
     def save(self, spec: RunSpec, result: Result) -> Path:
         """Writes `result` atomically and returns its path; a number that is not finite is null."""
