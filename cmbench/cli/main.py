@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -34,6 +35,8 @@ from cmbench.version import VERSION
 
 LONGEST_LINE = 1200
 """Characters of a message's line; of a longer one, which quotes what no person has written, its ends are shown."""
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 app = typer.Typer(
     name="cmbench",
@@ -106,8 +109,18 @@ def main() -> None:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # the names are the user's, and so is the disk
+        if error.filename is None and error.errno not in _OF_THE_DISK:
+            _fail_of_ours(error)
+        _fail(": ".join(str(part) for part in (error.filename2 or error.filename, error.strerror) if part), 2)
+    except MemoryError:
+        _fail("not enough memory for what was asked for", 2)
     except Exception as error:
-        _fail(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}", 70)
+        _fail_of_ours(error)
+
+
+def _fail_of_ours(error: Exception) -> NoReturn:
+    _fail(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}", 70)
 
 
 def _kept(error: Exception) -> str:
@@ -128,7 +141,7 @@ def _kept(error: Exception) -> str:
     return f"please report it with {file.name}"
 
 
-def _fail(message: object, code: int) -> None:
+def _fail(message: object, code: int) -> NoReturn:
     for line in str(message).splitlines():
         shown = printable(line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-300:]}")
         print(f"cmbench: {shown}", file=sys.stderr)

@@ -94,6 +94,20 @@ def test_a_file_that_is_no_checkpoint_is_set_aside_too(content, wine, files):
     assert files(".resume.pt.bad").read_bytes() == content
 
 
+def test_a_bit_that_has_flipped_is_found(wine, files):
+    train(spec_for("adam"), wine, CPU, files, interrupt=Stops())
+    weights = torch.load(files(".resume.pt"), weights_only=True)["learner"]["model"]
+    content = bytearray(files(".resume.pt").read_bytes())
+    at = content.index(max(weights.values(), key=torch.numel).numpy().tobytes())
+    content[at + 1] ^= 4
+    files(".resume.pt").write_bytes(content)
+    taken = torch.load(files(".resume.pt"), weights_only=True)["learner"]["model"]
+    assert not all(torch.equal(taken[name], weights[name]) for name in weights), "torch says nothing"
+    heard = Remarks()
+    train(spec_for("adam"), wine, CPU, files, observer=heard)
+    assert "not a checkpoint" in heard.texts[0]
+
+
 def test_a_checkpoint_of_another_device_is_kept_for_the_command_that_can_go_on_from_it(wine, files):
     train(spec_for("adam"), wine, CPU, files, interrupt=Stops())
     torch.save(torch.load(files(".resume.pt"), weights_only=True) | {"device": "cuda"}, files(".resume.pt"))
