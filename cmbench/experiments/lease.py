@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import tempfile
 import threading
@@ -18,13 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
-
 from cmbench.errors import UserError
 from cmbench.experiments.atomic import write_bytes
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.process import Process, this_process
+from cmbench.experiments.result import RunId
+from cmbench.experiments.text import all_printable
 
 HEARTBEAT_SECONDS = 5.0
 DEAD_SECONDS = 60.0
@@ -38,7 +39,7 @@ _TEMPORARY = ".new-"
 class Record(Frozen):
     """What a lease says: whose it is, of which run, on what device, and how far it is."""
 
-    run: str
+    run: RunId
     suite: str
     label: str
     seed: int
@@ -170,8 +171,8 @@ class Leases:
         except OSError:
             return None, False
         try:
-            record = Record.model_validate_json(text)
-        except ValidationError:  # half written, where a file system cannot do better
+            record = Record.model_validate(all_printable(json.loads(text)))
+        except (ValueError, RecursionError):  # half written, where a file system cannot do better
             return None, age < DEAD_SECONDS
         if record.state == "ended":
             return record, False

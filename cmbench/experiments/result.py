@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,6 +12,10 @@ SCHEMA: Literal["cmbench.result/1"] = "cmbench.result/1"
 ONE_BY_ONE = "one by one"
 """`environment.starts` of a cell whose optimizer cannot run its starts as lanes."""
 Status = Literal["completed", "diverged", "failed", "interrupted"]
+
+
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""Files are called by it: it must not lead anywhere else."""
 
 
 class _Record(BaseModel):
@@ -81,7 +85,7 @@ class Result(_Record):
 
     schema_: Literal["cmbench.result/1"] = Field(default=SCHEMA, alias="schema")
     kind: Kind
-    id: str
+    id: RunId
     suite: SuiteReference
     optimizer: OptimizerReference | None
     seed: int

@@ -85,3 +85,14 @@ def test_a_folder_that_is_not_there_is_named(cmbench):
 def test_to_stop_nothing_says_so(cmbench):
     cmbench(*SMALL)
     assert cmbench("stop").stdout == "no run is going on\n"
+
+
+def test_a_result_whose_id_leads_elsewhere_is_none_and_nothing_there_goes(cmbench):
+    cmbench(*SMALL)
+    (result,) = cmbench.files("results/**/*.json")
+    (cmbench.folder / "mine.txt").write_text("kept")
+    text = result.read_text()
+    for hostile in ("../../mine", "*", "../../../" + str(cmbench.folder)[1:] + "/mine"):
+        result.write_text(text.replace(f'"{result.stem}"', f'"{hostile}"'))
+        assert "not a result: id" in cmbench("gc", code=2).stderr
+    assert (cmbench.folder / "mine.txt").read_text() == "kept"
