@@ -79,6 +79,8 @@ def prepare(name: Name, data_dir: DataDir = None) -> None:
         try:
             with DownloadBars() as bars:
                 workload.prepare(bars.update)
+        except UserError:
+            raise
         except Exception as error:
             # Whatever the downloading library or the network raises.
             raise UserError(f"data prepare {name}: {type(error).__name__}: {error}") from None

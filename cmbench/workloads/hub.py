@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from cmbench.errors import UserError, unknown
 from cmbench.workloads.examples import SPLIT_SEED, stratified_split
+from cmbench.workloads.images import opened
 from cmbench.workloads.metrics import R2, RMSE, Metric
 from cmbench.workloads.tensors import Loss, TensorWorkload
 
 VALID_SPLITS = ("validation", "valid", "val", "dev")
 VALID_SHARE = 0.2
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _READERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 
 
@@ -101,7 +103,10 @@ def _inputs(parts: Sequence[Any], columns: Sequence[str], where: str) -> list[Te
     from datasets import Image
 
     if len(columns) == 1 and isinstance(parts[0].features[columns[0]], Image):
-        return _images([part[columns[0]] for part in parts], f"{where}: {columns[0]}")
+        column, name = columns[0], f"{where}: {columns[0]}"
+        # Undecoded: Pillow opens more formats than a data set has, and one of them by another program.
+        encoded = [part.cast_column(column, Image(decode=False))[column] for part in parts]
+        return _images([[_picture(row, f"{name}: row {i:,}") for i, row in enumerate(rows)] for rows in encoded], name)
     return [torch.cat([_numbers(part, column, where).flatten(1) for column in columns], 1) for part in parts]
 
 
@@ -114,6 +119,13 @@ def _numbers(part: Any, column: str, where: str) -> Tensor:
     if not np.isfinite(values).all():
         raise UserError(f"{where}: {column}: values are missing, or not finite: accepted: numbers in every row")
     return torch.from_numpy(values.reshape(len(values), -1))
+
+
+def _picture(row: Any, name: str) -> Any:
+    """The picture in a row: its bytes, or those of a file that it names."""
+    if row is None or (row["bytes"] is None and row["path"] is None):
+        raise UserError(f"{name}: no image: accepted: one in every row")
+    return opened(row["bytes"] if row["bytes"] is not None else Path(row["path"]), name, FORMATS)
 
 
 def _images(parts: Sequence[Sequence[Any]], where: str) -> list[Tensor]:
