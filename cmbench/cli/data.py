@@ -59,12 +59,20 @@ def check(name: Name, data_dir: DataDir = None) -> None:
     """Read a data set as a training would, and verify its size and format."""
     import torch
 
+    from cmbench.errors import UserError
     from cmbench.workloads.registry import get_workload
 
     workload = get_workload(name, "data check", data_dir)
     fingerprint = workload.fingerprint()
     workload.load(torch.device("cpu"))
-    print(f"{name}: complete ({workload.card.data}); fingerprint {fingerprint}")
+    if subset := workload.subset():
+        counts = ", ".join(f"{part} {found:,} of {published:,}" for part, (found, published) in subset.items())
+        raise UserError(
+            f"{name}: {counts}: incomplete; fingerprint {fingerprint}\n"
+            "  it can be trained on: results and tables say so, and no number of the paper stands beside them"
+        )
+    whole = "complete" if workload.published else "not the published files, but of their size"
+    print(f"{name}: {whole} ({workload.card.data}); fingerprint {fingerprint}")
 
 
 @app.command("prepare")

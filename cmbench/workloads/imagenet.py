@@ -20,7 +20,7 @@ from cmbench.workloads.images import opened
 from cmbench.workloads.metrics import WHOLE, Shard
 from cmbench.workloads.options import Option, Value
 
-CLASSES = 1000
+CLASSES, TRAIN, VALID = 1000, 1_281_167, 50_000
 SIZE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVALUATION_BATCH = 256
@@ -46,7 +46,7 @@ class ImageNet(Classification, SingleTask):
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
         model="EfficientNet-B0",
         parameters=5_288_548,
-        examples=(1_281_167, 50_000),
+        examples=(TRAIN, VALID),
     )
 
     def _folder(self) -> Path | None:
@@ -108,6 +108,14 @@ class ImageNet(Classification, SingleTask):
                 raise UserError(f"{folder}: train/ and val/ have different classes: {', '.join(odd[:5])}")
         workers = os.cpu_count() or 1
         self._options: dict[str, Any] = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
+
+    def subset(self) -> dict[str, tuple[int, int]]:
+        counts = {
+            "train": (len(self.train_set), TRAIN),
+            "validation": (len(self.valid_set), VALID),
+            "classes": (len(self.train_set.classes), CLASSES),
+        }
+        return {name: (found, published) for name, (found, published) in counts.items() if found != published}
 
     def model(self) -> nn.Module:
         from torchvision.models import efficientnet_b0

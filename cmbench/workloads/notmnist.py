@@ -38,6 +38,9 @@ class NotMNIST:
     md5 = "c9890a473a9769fda4bdf314aaf500dd"
     counts: tuple[int, ...] = (1_872, 1_873, 1_873, 1_873, 1_873, 1_872, 1_872, 1_872, 1_872, 1_872)
 
+    published = True
+    """Whether what was read are the published files."""
+
     def __init__(self, data_dir: Path | None) -> None:
         self.data_dir = data_dir
 

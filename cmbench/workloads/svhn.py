@@ -25,6 +25,9 @@ class SVHN:
 
     counts: tuple[int, ...] = (4_948, 13_861, 10_585, 8_497, 7_458, 6_882, 5_727, 5_595, 5_045, 4_659)
 
+    published = True
+    """Whether what was read are the published files."""
+
     def __init__(self, data_dir: Path | None) -> None:
         self.data_dir = data_dir
 
