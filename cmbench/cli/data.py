@@ -79,7 +79,7 @@ def check(name: Name, data_dir: DataDir = None) -> None:
 def prepare(name: Name, data_dir: DataDir = None) -> None:
     """Download a data set, unless it is here."""
     from cmbench.cli.progress import DownloadBars
-    from cmbench.errors import UserError
+    from cmbench.errors import UserError, reason
     from cmbench.workloads.registry import get_workload
 
     workload = get_workload(name, "data prepare", data_dir)
@@ -91,5 +91,5 @@ def prepare(name: Name, data_dir: DataDir = None) -> None:
             raise
         except Exception as error:
             # Whatever the downloading library or the network raises.
-            raise UserError(f"data prepare {name}: {type(error).__name__}: {error}") from None
+            raise UserError(f"data prepare {name}: {reason(error)}") from None
     check(name, data_dir)

@@ -15,7 +15,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from cmbench.errors import UserError
+from cmbench.errors import UserError, reason
 from cmbench.workloads import data_locations
 
 ATTEMPTS = 5
@@ -148,10 +148,12 @@ def unzip(archive: Path, folder: Path, name: str) -> Path:
         (unpacking / name).replace(folder / name)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         archive.unlink()
-        raise UserError(f"{archive}: a broken archive, which is deleted: {error}") from None
-    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
-        # Names that are too long or a file's and a folder's, a password, a method of packing that is not known.
-        raise UserError(f"{archive}: cannot be unpacked: {error}") from None
+        raise UserError(f"{archive}: a broken archive, which is deleted: {reason(error)}") from None
+    except UserError:
+        raise
+    except Exception as error:
+        # Names that are empty, too long, or a file's and a folder's, a password, an unknown method of packing, …
+        raise UserError(f"{archive}: cannot be unpacked: {reason(error)}") from None
     finally:
         shutil.rmtree(unpacking)
     return folder / name
@@ -168,9 +170,9 @@ def _check(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     for member in members:
         path = PurePosixPath(member.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
-            raise UserError(f"{archive}: has a file outside of itself: {member.filename}")
+            raise UserError(f"{archive}: has a file outside of itself: {member.filename[:100]!r}")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UserError(f"{archive}: has a link, or a device: {member.filename}")
+            raise UserError(f"{archive}: has a link, or a device: {member.filename[:100]!r}")
         if path in names:
-            raise UserError(f"{archive}: has a name twice: {member.filename}")
+            raise UserError(f"{archive}: has a name twice: {member.filename[:100]!r}")
         names.add(path)

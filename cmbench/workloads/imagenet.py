@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cmbench.errors import UserError
-from cmbench.workloads import data_locations
+from cmbench.errors import UserError, reason
+from cmbench.workloads import data_locations, table_files
 from cmbench.workloads.base import Batch, Card, SingleTask, digest
 from cmbench.workloads.download import Report, silent
 from cmbench.workloads.examples import Classification
@@ -223,13 +223,15 @@ class _Parquet(_Images):
 
         super().__init__(augment, resize)
         self.name = f"{files[0].parent}" if files else ""
+        for file in files:
+            table_files.check(file)
         try:
             rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
             self.rows = rows.cast_column("image", Image(decode=False))
             classes = {*rows.unique("label")}
         except Exception as error:
             # Whatever the library or the reader of the format raises.
-            raise UserError(f"{self.name}: not ImageNet: {type(error).__name__}: {error}") from None
+            raise UserError(f"{self.name}: not ImageNet: {reason(error)}") from None
         if not all(type(label) is int and 0 <= label < CLASSES for label in classes):
             raise UserError(f"{self.name}: not ImageNet: label: accepted: integers from 0 to {CLASSES - 1}")
         self.classes = sorted(classes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cmbench.errors import UserError
+from cmbench.errors import UserError, reason
 from cmbench.workloads import data_locations
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def opened(
         raise UserError(f"{name}: not an image: accepted: {', '.join(formats)}") from None
     except Exception as error:
         # Every decoder has its own errors: of a decompression bomb, of a broken chunk, of too little memory.
-        raise UserError(f"{name}: not an image: {str(error) or type(error).__name__}") from None
+        raise UserError(f"{name}: not an image: {reason(error)}") from None
     accepted = f"{size[0]}×{size[1]}" if size else f"at most {MOST_PIXELS:,}"
     raise UserError(f"{name}: {width}×{height} pixels: accepted: {accepted}")
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cmbench.errors import UserError
+from cmbench.errors import UserError, reason
 from cmbench.workloads import data_locations
 from cmbench.workloads.download import Report, download, silent
 from cmbench.workloads.images import opened
@@ -79,7 +79,7 @@ class NotMNIST:
                     images.append(picture)
                     labels.append(LETTERS.index(letter))
         except (OSError, EOFError, ValueError, tarfile.TarError) as error:
-            raise UserError(f"{place}: not notMNIST: {type(error).__name__}: {error}") from None
+            raise UserError(f"{place}: not notMNIST: {reason(error)}") from None
         counts = np.bincount(np.array(labels, np.int64), minlength=10).tolist()
         if counts != list(self.counts):
             raise UserError(f"{place}: not notMNIST: images of each letter: {counts}: accepted: {list(self.counts)}")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cmbench.errors import UserError
+from cmbench.errors import UserError, reason
 from cmbench.workloads import data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, digest
@@ -123,7 +123,7 @@ class TinyImageNetOnline(Stream):
             raise UserError(f"{layout.folder}: not TinyImageNet: {error}") from None
         except Exception as error:
             # Whatever a reader of parquet raises, beside what broken lists of files do.
-            raise UserError(f"{layout.folder}: not TinyImageNet: {type(error).__name__}: {error}") from None
+            raise UserError(f"{layout.folder}: not TinyImageNet: {reason(error)}") from None
         if [row.label for row in rows] != np.repeat(np.arange(self.classes), count).tolist():
             raise UserError(
                 f"{layout.folder}: not TinyImageNet: {_many(len(rows), self.classes * count)} images in {split}: "
