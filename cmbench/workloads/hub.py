@@ -102,8 +102,6 @@ def _split(data: Any, splits: tuple[str, str] | None, target: str, where: str) -
             raise unknown("split", name, data, where)
     train = data[splits[0]]
     for name in filter(None, splits):
-        if not len(data[name]):
-            raise UserError(f"{where}: {name} has no rows: accepted: one with some")
         if target in data[name].column_names and any(value is None for value in data[name][target]):
             raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
     if splits[1]:
