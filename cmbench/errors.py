@@ -16,6 +16,17 @@ class Unreadable(UserError):
     """A file of our own folders that does not hold what it should: set aside where it can be made again."""
 
 
+def reason(error: Exception) -> str:
+    """What a library says of a file, in one line of at most 300 characters, behind its error's name.
+
+    Where it has wrapped the error that says why, that one.
+    """
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}{'…' if len(text) > 300 else ''}"
+
+
 def suggest(given: str, options: Iterable[str]) -> str:
     """`"did you mean 'adam_cm'? "` for a close misspelling of one of `options`, else an empty string."""
     match = get_close_matches(str(given), list(options), n=1, cutoff=0.6)

@@ -59,19 +59,27 @@ def check(name: Name, data_dir: DataDir = None) -> None:
     """Read a data set as a training would, and verify its size and format."""
     import torch
 
+    from cmbench.errors import UserError
     from cmbench.workloads.registry import get_workload
 
     workload = get_workload(name, "data check", data_dir)
     fingerprint = workload.fingerprint()
     workload.load(torch.device("cpu"))
-    print(f"{name}: complete ({workload.card.data}); fingerprint {fingerprint}")
+    if subset := workload.subset():
+        counts = ", ".join(f"{part} {found:,} of {published:,}" for part, (found, published) in subset.items())
+        raise UserError(
+            f"{name}: {counts}: incomplete; fingerprint {fingerprint}\n"
+            "  it can be trained on: results and tables say so, and no number of the paper stands beside them"
+        )
+    whole = "complete" if workload.published else "not the published files, but of their size"
+    print(f"{name}: {whole} ({workload.card.data}); fingerprint {fingerprint}")
 
 
 @app.command("prepare")
 def prepare(name: Name, data_dir: DataDir = None) -> None:
     """Download a data set, unless it is here."""
     from cmbench.cli.progress import DownloadBars
-    from cmbench.errors import UserError
+    from cmbench.errors import UserError, reason
     from cmbench.workloads.registry import get_workload
 
     workload = get_workload(name, "data prepare", data_dir)
@@ -79,7 +87,9 @@ def prepare(name: Name, data_dir: DataDir = None) -> None:
         try:
             with DownloadBars() as bars:
                 workload.prepare(bars.update)
+        except UserError:
+            raise
         except Exception as error:
             # Whatever the downloading library or the network raises.
-            raise UserError(f"data prepare {name}: {type(error).__name__}: {error}") from None
+            raise UserError(f"data prepare {name}: {reason(error)}") from None
     check(name, data_dir)

@@ -44,6 +44,8 @@ def measurement(
         error=ending.error,
         diverged_step=ending.diverged_step,
         environment={"threads": torch.get_num_threads(), "processes": learner.processes.size}
+        | ({"data_subset": dict(subset)} if (subset := workload.subset()) else {})
+        | ({} if workload.published else {"data_published": False})
         | ({"implementation": how} if (how := learner.implementation) else {})
         | ({"telemetry": recorded} if (recorded := telemetry.document()) else {}),
     )

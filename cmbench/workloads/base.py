@@ -128,6 +128,8 @@ class Workload(ABC):
     source: str = ""
     """What stands for the code of a workload that is not registered here."""
     options: ClassVar[Mapping[str, Option]] = MappingProxyType({})
+    published: bool = True
+    """Whether the files that were read have the published sums, as far as such are known; there once it is loaded."""
     _loaded_on: torch.device | None = None
 
     def __init__(self, data_dir: Path | None = None, chosen: Mapping[str, Value] = MappingProxyType({})) -> None:
@@ -173,6 +175,13 @@ class Workload(ABC):
     @abstractmethod
     def load(self, device: torch.device) -> None:
         """Puts the data on `device`."""
+
+    def subset(self) -> Mapping[str, tuple[int, int]]:
+        """Of what there are fewer than published (or more), and how many are; there once it is loaded.
+
+        By `train`, `validation` and `classes`. Where data of another size is refused, there is nothing to say.
+        """
+        return {}
 
     def load_once(self, device: torch.device) -> None:
         """`load`, unless the data is on `device` already."""

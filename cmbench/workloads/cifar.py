@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from torchvision.models import ResNet
 
 VALID = 10_000
+PIXELS = 3 * 32 * 32
+MOST_BYTES = 200_000_000
+"""Of a file: CIFAR-100's has 155 million."""
 
 
 class CIFAR(TensorClassification, SingleTask):
@@ -54,14 +58,15 @@ class CIFAR(TensorClassification, SingleTask):
         folder = self._folder()
         if folder is None:
             raise data_locations.missing(self.name, self.data_dir)
-        contents = [data_locations.verified(folder / name, md5) for name, md5 in self.files.items()]
-        try:
-            batches = [array_pickle.loads(content) for content in contents]
-            images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
-            labels = np.concatenate([batch[self.label] for batch in batches]).astype(np.int64)
-        except Exception as error:
-            # A pickle of something else may fail in any way.
-            raise UserError(f"{folder}: not {self.name}'s Python version: {type(error).__name__}: {error}") from None
+        batches, self.published = [], True
+        for name, md5 in self.files.items():
+            content, published = data_locations.verified(folder / name, md5, MOST_BYTES)
+            self.published &= published
+            try:
+                batches.append(self._batch(array_pickle.loads(content)))
+            except (UnpicklingError, ValueError) as error:
+                raise UserError(f"{folder / name}: not {self.name}'s Python version: {error}") from None
+        images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if (
             len(images) != self.count
             or np.bincount(labels, minlength=self.classes).tolist() != [self.count // self.classes] * self.classes
@@ -70,6 +75,17 @@ class CIFAR(TensorClassification, SingleTask):
                 f"{folder}: not {self.name}: {len(images):,} images: accepted: {self.count:,}, as many of each class"
             )
         return images, labels
+
+    def _batch(self, content: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Images and classes of one file; raises `ValueError` for something else."""
+        images, labels = (content.get(key) if isinstance(content, dict) else None for key in (b"data", self.label))
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (PIXELS,):
+            raise ValueError(f"'data' is no table of {PIXELS:,} bytes in a row")
+        if type(labels) is not list or len(labels) != len(images):
+            raise ValueError(f"'{self.label.decode()}' is no list of a class for each image")
+        if not all(type(label) is int and 0 <= label < self.classes for label in labels):
+            raise ValueError(f"'{self.label.decode()}' has others than integers from 0 to {self.classes - 1}")
+        return images.reshape(-1, 3, 32, 32), np.array(labels, np.int64)
 
     def fingerprint(self) -> str:
         images, labels = self.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -48,28 +49,59 @@ def parquet(folder: Path, split: str) -> list[Path]:
     return sorted(folder.glob(f"data/{split}-*.parquet")) + sorted(folder.glob(f"{split}-*.parquet"))
 
 
-def verified(file: Path, md5: str) -> bytes:
-    """The content of a published file; raises `UserError` where it has another sum than `md5` or cannot be read.
+def read_bytes(file: Path, most: int) -> bytes:
+    """The content of a file of at most `most` bytes; raises `UserError` for a longer one, and for one without an end.
 
-    With CMBENCH_UNVERIFIED_DATA=1 other content is given as well, and standard error says so.
+    A pipe or a device among data files would keep whoever opens it.
     """
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        if os.environ.get(UNVERIFIED) != "1":
-            raise UserError(
-                f"{file}: not the published file: its MD5 sum is {found}: accepted: {md5} "
-                f"(or, at your own risk, any with {UNVERIFIED}=1)"
-            )
-        _warn_once(file)
-    return content
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UserError(f"{file}: not a file: accepted: a regular one")
+        if found.st_size > most:
+            raise UserError(f"{file}: {found.st_size:,} bytes: accepted: at most {most:,}")
+        return file.read_bytes()
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise UserError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_text(file: Path, most: int) -> str:
+    """The UTF-8 text in a file of at most `most` bytes; raises `UserError` for other content."""
+    try:
+        # Lines end as they do where a file is opened as text.
+        return read_bytes(file, most).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text: {error.reason} at byte {error.start:,}") from None
+
+
+def verified(file: Path, md5: str, most: int) -> tuple[bytes, bool]:
+    """The content of a published file of at most `most` bytes, and whether it has the sum `md5`.
+
+    Raises `UserError` where it has another one or cannot be read. With CMBENCH_UNVERIFIED_DATA=1 other content is given
+    as well, and standard error says so.
+    """
+    content = read_bytes(file, most)
+    return content, is_published(str(file), hashlib.md5(content, usedforsecurity=False).hexdigest(), md5)
+
+
+def is_published(file: str, found: str, md5: str) -> bool:
+    """Whether the sum that was `found` of a file is the published one.
+
+    Raises `UserError` where it is not, unless CMBENCH_UNVERIFIED_DATA=1, which standard error warns of.
+    """
+    if found == md5:
+        return True
+    if os.environ.get(UNVERIFIED) != "1":
+        raise UserError(
+            f"{file}: not the published file: its MD5 sum is {found}: accepted: {md5} "
+            f"(or, at your own risk, any with {UNVERIFIED}=1)"
+        )
+    _warn_once(file)
+    return False
 
 
 @cache
-def _warn_once(file: Path) -> None:
+def _warn_once(file: str) -> None:
     print(
         f"cmbench: warning: {file} is not the published file, and is read all the same ({UNVERIFIED}=1)",
         file=sys.stderr,

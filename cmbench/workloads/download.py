@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import stat
 import time
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from cmbench.errors import UserError, reason
+from cmbench.workloads import data_locations
 
 ATTEMPTS = 5
 """Connections in a row that may bring nothing before a download is given up."""
@@ -19,6 +24,10 @@ PAUSE = 1.0
 """Seconds between them."""
 TIMEOUT = 60
 BLOCK = 1 << 18
+MOST_FILES = 200_000
+"""Of an archive: TinyImageNet has 120,000."""
+MOST_UNPACKED = 1 << 31
+"""Of an archive, in bytes."""
 
 
 class Arrived(NamedTuple):
@@ -37,11 +46,12 @@ def silent(arrived: Arrived) -> None:
     """Tells nobody."""
 
 
-def download(url: str, target: Path, report: Report = silent) -> Path:
+def download(url: str, target: Path, report: Report = silent, *, most: int, md5: str) -> Path:
     """The file at `url`, fetched to `target` unless it is there; returns `target`. `report` hears of every block.
 
     What has arrived lies beside it in NAME.part, from whose end the next attempt, or the next call, goes on (HTTP
-    Range). Raises `OSError` when nothing more arrives, and for an address that does not exist.
+    Range). It has at most `most` bytes, and the published sum `md5`; other bytes are deleted. Raises `OSError` when
+    nothing more arrives, and for an address that does not exist, `UserError` for other bytes.
     """
     if target.exists():
         return target
@@ -52,7 +62,7 @@ def download(url: str, target: Path, report: Report = silent) -> Path:
         before = _size(part)
         error: Exception | None = None
         try:
-            if _fetch(url, part, lambda size, total: report(Arrived(target.name, size, total))):
+            if _fetch(url, part, lambda size, total: report(Arrived(target.name, size, total)), most):
                 break
         except urllib.error.HTTPError as refused:
             if refused.code < 500:
@@ -64,15 +74,28 @@ def download(url: str, target: Path, report: Report = silent) -> Path:
         if idle == ATTEMPTS:
             raise ConnectionError(f"{url}: {_size(part):,} bytes arrived, then nothing more") from error
         time.sleep(PAUSE if idle else 0)
+    try:
+        data_locations.is_published(url, _md5(part), md5)
+    except UserError:
+        part.unlink()
+        raise
     part.replace(target)
     return target
+
+
+def _md5(file: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with file.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _fetch(url: str, part: Path, report: Callable[[int, int | None], None]) -> bool:
+def _fetch(url: str, part: Path, report: Callable[[int, int | None], None], most: int) -> bool:
     """Adds to `part` what one connection brings; whether the file is complete then."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -93,34 +116,63 @@ def _fetch(url: str, part: Path, report: Callable[[int, int | None], None]) -> b
         total = None if length is None else have + int(length)
         with part.open("ab" if resumed else "wb") as file:
             while block := answer.read(BLOCK):
-                file.write(block)
                 have += len(block)
+                if have > most:
+                    raise _too_long(url, part, most)
+                file.write(block)
                 report(have, total)
     return total is None or have == total
+
+
+def _too_long(url: str, part: Path, most: int) -> UserError:
+    part.unlink()
+    return UserError(f"{url}: more than {most:,} bytes: accepted: the published file, which has no more")
 
 
 def unzip(archive: Path, folder: Path, name: str) -> Path:
     """The folder `name` out of a zip `archive`, put into `folder`; returns where it is.
 
-    It appears there only when it is complete. Raises `ValueError` for an archive that has no such folder or writes
-    outside of itself, and `zipfile.BadZipFile` for a broken one, which is deleted, so that the next download starts
-    anew.
+    It appears there only when it is complete. Raises `UserError` for an archive that has no such folder, writes outside
+    of itself, has names twice or links, or unpacks to more than MOST_FILES and MOST_UNPACKED; and for a broken one,
+    which is deleted, so that the next download starts anew.
     """
     unpacking = folder / f"{name}.part"
     shutil.rmtree(unpacking, ignore_errors=True)
     unpacking.mkdir(parents=True)
     try:
         with zipfile.ZipFile(archive) as files:
-            for member in files.namelist():
-                if not (unpacking / member).resolve().is_relative_to(unpacking.resolve()):
-                    raise ValueError(f"{archive}: has a file outside of itself: {member}")
+            _check(archive, files.infolist())
             files.extractall(unpacking)
         if not (unpacking / name).is_dir():
-            raise ValueError(f"{archive}: has no folder {name}")
+            raise UserError(f"{archive}: has no folder {name}")
         (unpacking / name).replace(folder / name)
-    except (zipfile.BadZipFile, EOFError, zlib.error):
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         archive.unlink()
+        raise UserError(f"{archive}: a broken archive, which is deleted: {reason(error)}") from None
+    except UserError:
         raise
+    except Exception as error:
+        # Names that are empty, too long, or a file's and a folder's, a password, an unknown method of packing, …
+        raise UserError(f"{archive}: cannot be unpacked: {reason(error)}") from None
     finally:
         shutil.rmtree(unpacking)
     return folder / name
+
+
+def _check(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Raises `UserError` for what no data set has; `zipfile` unpacks no more of a file than its `file_size`."""
+    unpacked = sum(member.file_size for member in members)
+    if len(members) > MOST_FILES or unpacked > MOST_UNPACKED:
+        raise UserError(
+            f"{archive}: {len(members):,} files of {unpacked:,} bytes: accepted: {MOST_FILES:,} of {MOST_UNPACKED:,}"
+        )
+    names = set()
+    for member in members:
+        path = PurePosixPath(member.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
+            raise UserError(f"{archive}: has a file outside of itself: {member.filename[:100]!r}")
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise UserError(f"{archive}: has a link, or a device: {member.filename[:100]!r}")
+        if path in names:
+            raise UserError(f"{archive}: has a name twice: {member.filename[:100]!r}")
+        names.add(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
+import math
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from cmbench.workloads import data_locations
 from cmbench.workloads.base import Card, SingleTask, digest
 from cmbench.workloads.download import Report, silent
 from cmbench.workloads.examples import SPLIT_SEED, TensorClassification, stratified_split
+from cmbench.workloads.packed import unpacked
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 VALID = 10_000
+MOST_BYTES = 100_000_000
+"""Of a file, packed or not: the largest has 47 million."""
 
 
 class FashionMNIST(TensorClassification, SingleTask):
@@ -93,26 +97,36 @@ def read_images(folder: Path, name: str, counts: Sequence[int]) -> tuple[np.ndar
 
     Raises `UserError` when it does not have `counts` images of each class, as the one called `name` does.
     """
-    images, labels = read_idx(folder, IMAGES), read_idx(folder, LABELS)
-    if images.shape != (sum(counts), 28, 28) or np.bincount(labels, minlength=10).tolist() != list(counts):
-        raise UserError(f"{folder}: not {name}: {len(images):,} images of {images.shape[1:]}")
+    images = read_idx(folder, IMAGES, (sum(counts), 28, 28), name)
+    labels = read_idx(folder, LABELS, (sum(counts),), name)
+    found = np.bincount(labels, minlength=10).tolist()
+    if found != list(counts):
+        raise UserError(f"{folder}: not {name}: images of each class: {found}: accepted: {list(counts)}")
     return images, labels
 
 
-def read_idx(folder: Path, name: str) -> np.ndarray:
-    """The bytes in an IDX file, plain or gzipped, in their shape; raises `UserError` for another format.
+def read_idx(folder: Path, file: str, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """The bytes in an IDX file, plain or gzipped, of the `shape` that it has in the data set called `name`.
 
     The format: two zero bytes, the type (8: unsigned bytes), the number of dimensions, each dimension's size as a
-    big-endian 32-bit integer, the data.
+    big-endian 32-bit integer, the data. Raises `UserError` for other files.
     """
-    plain = folder / name
-    try:
-        content = plain.read_bytes() if plain.is_file() else gzip.decompress((folder / f"{name}.gz").read_bytes())
-        dims = content[3]
-        shape = np.frombuffer(content, ">u4", dims, 4)
-        data = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
-        if content[:3] != b"\0\0\x08":
-            raise ValueError("no unsigned bytes")
-        return data.reshape(shape.astype(int)).copy()
-    except (ValueError, IndexError, EOFError, OSError) as error:
-        raise UserError(f"{plain}: not an IDX file: {error}") from None
+    path, head = folder / file, 4 + 4 * len(shape)
+    size = head + math.prod(shape)
+    if path.is_file():
+        content = data_locations.read_bytes(path, MOST_BYTES)
+    else:
+        path = folder / f"{file}.gz"
+        try:
+            content = unpacked(data_locations.read_bytes(path, MOST_BYTES), MOST_BYTES, gzip=True)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
+    if content[:3] != b"\0\0\x08" or len(content) < head:
+        raise UserError(f"{path}: not an IDX file: accepted: one of unsigned bytes")
+    found = struct.unpack_from(f">{content[3]}I", content, 4) if content[3] == len(shape) else ()
+    if found != shape:
+        raise UserError(f"{path}: not {name}: its shape is {found}: accepted: {shape}")
+    if len(content) != size:
+        how = "ends too early" if len(content) < size else "goes on behind its data"
+        raise UserError(f"{path}: {how}: accepted: {size:,} bytes")
+    return np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy()

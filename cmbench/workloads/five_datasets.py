@@ -33,6 +33,9 @@ SMALL, LARGE = 32, 224
 class ImageSource(Protocol):
     """Where the training images of one data set come from."""
 
+    published: bool
+    """Whether what was read are the published files."""
+
     def is_here(self) -> bool:
         """Whether its files are on this machine."""
 
@@ -128,8 +131,11 @@ class FiveDatasetsOnline(Stream):
             raise data_locations.missing(
                 "five_datasets_online", self.data_dir, parts=[member.name for member in missing]
             )
+        self.published = True
         for member in self.members:
-            images, labels = member.source(self.data_dir).read()
+            source = member.source(self.data_dir)
+            images, labels = source.read()
+            self.published &= source.published
             yield member, images, labels.astype(np.int64)
 
     def fingerprint(self) -> str:

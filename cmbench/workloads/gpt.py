@@ -23,6 +23,8 @@ EMBEDDED = "pydoc"
 FILES = ("train.txt", "valid.txt")
 TRAIN_SHARE = 0.9
 VALID_BATCH = 32
+MOST_BYTES = 1 << 30
+"""Of a text, which is held in memory as words."""
 UNSCORED = -100
 """A target that stands for none: `F.cross_entropy` leaves it out."""
 
@@ -84,10 +86,7 @@ class GPT(SingleTask):
                 f"workload gpt: {place}: no such text: accepted: a folder with {' and '.join(FILES)}, or a text file "
                 f"(--data-dir, {data_locations.VARIABLE})"
             )
-        try:
-            texts = [file.read_text(encoding="utf-8") for file in files]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{files[0].parent}: not UTF-8 text: {error}") from None
+        texts = [data_locations.read_text(file, MOST_BYTES) for file in files]
         if len(texts) == 1:
             cut = int(TRAIN_SHARE * len(texts[0]))
             texts = [texts[0][:cut], texts[0][cut:]]

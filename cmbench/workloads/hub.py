@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cmbench.errors import UserError, unknown
+from cmbench.errors import UserError, reason, unknown
+from cmbench.workloads import table_files
 from cmbench.workloads.examples import SPLIT_SEED, stratified_split
+from cmbench.workloads.images import opened
 from cmbench.workloads.metrics import R2, RMSE, Metric
 from cmbench.workloads.tensors import Loss, TensorWorkload
 
 VALID_SPLITS = ("validation", "valid", "val", "dev")
 VALID_SHARE = 0.2
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _READERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 
 
@@ -51,14 +54,18 @@ def from_datasets(
     Raises `UserError` for splits and columns that are not there, missing values, images of several sizes, and classes
     that no training example has.
     """
-    parts, where = _split(_loaded(path, options), splits, target, path)
     columns = [inputs] if isinstance(inputs, str) else list(inputs)
-    for part in parts:
-        for column in (*columns, target):
-            if column not in part.column_names:
-                raise unknown("column", column, part.column_names, where)
-    train, valid = _standardised(*_inputs(parts, columns, where))
-    targets = _targets(parts, target, metric, where)
+    data, where = _loaded(path, options), Path(path).name
+    try:
+        parts = _split(data, splits, target, where)
+        _check_columns(parts, (*columns, target), where)
+        train, valid = _standardised(*_inputs(parts, columns, where))
+        targets = _targets(parts, target, metric, where)
+    except UserError:
+        raise
+    except Exception as error:
+        # A table that could be opened may yet hold text that is none, or values that are no numbers.
+        raise UserError(f"from_datasets: {path}: {reason(error)}") from None
     pairs = [(train, targets[0]), (valid, targets[1])]
     return TensorWorkload(
         pairs[0], pairs[1], model, metric, loss=loss, version=version,
@@ -70,38 +77,52 @@ def _loaded(path: str, options: dict[str, Any]) -> Any:
     from datasets import load_dataset
 
     reader = _READERS.get(Path(path).suffix) if Path(path).is_file() else None
+    if reader:
+        table_files.check(Path(path))
     try:
         return load_dataset(reader, data_files=path, **options) if reader else load_dataset(path, **options)
     except Exception as error:
         # Whatever the library, a reader of a format or the network raises.
-        raise UserError(f"from_datasets: {path}: {type(error).__name__}: {error}") from None
+        raise UserError(f"from_datasets: {path}: {reason(error)}") from None
 
 
-def _split(data: Any, splits: tuple[str, str] | None, target: str, path: str) -> tuple[list[Any], str]:
-    """The training and the validation part, and the data set's name for messages."""
-    where = Path(path).name
+def _check_columns(parts: Sequence[Any], columns: Sequence[str], where: str) -> None:
+    for part in parts:
+        for column in columns:
+            if column not in part.column_names:
+                raise unknown("column", column, part.column_names, where)
+
+
+def _split(data: Any, splits: tuple[str, str] | None, target: str, where: str) -> list[Any]:
+    """The training and the validation part of the data set that messages call `where`."""
     if splits is None:
         splits = ("train", next((name for name in VALID_SPLITS if name in data), ""))
     for name in splits:
         if name and name not in data:
             raise unknown("split", name, data, where)
     train = data[splits[0]]
+    for name in filter(None, splits):
+        if target in data[name].column_names and any(value is None for value in data[name][target]):
+            raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
     if splits[1]:
-        return [train, data[splits[1]]], where
+        return [train, data[splits[1]]]
     values = np.asarray(train[target]) if target in train.column_names else np.zeros(len(train))
     if values.dtype.kind == "f" or min(np.unique(values, return_counts=True)[1]) < 2:
         order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
         numbers = np.split(order, [round((1 - VALID_SHARE) * len(train))])
     else:
         numbers = list(stratified_split(values, VALID_SHARE))
-    return [train.select(part) for part in numbers], where
+    return [train.select(part) for part in numbers]
 
 
 def _inputs(parts: Sequence[Any], columns: Sequence[str], where: str) -> list[Tensor]:
     from datasets import Image
 
     if len(columns) == 1 and isinstance(parts[0].features[columns[0]], Image):
-        return _images([part[columns[0]] for part in parts], f"{where}: {columns[0]}")
+        column, name = columns[0], f"{where}: {columns[0]}"
+        # Undecoded: Pillow opens more formats than a data set has, and one of them by another program.
+        encoded = [part.cast_column(column, Image(decode=False))[column] for part in parts]
+        return _images([[_picture(row, f"{name}: row {i:,}") for i, row in enumerate(rows)] for rows in encoded], name)
     return [torch.cat([_numbers(part, column, where).flatten(1) for column in columns], 1) for part in parts]
 
 
@@ -114,6 +135,13 @@ def _numbers(part: Any, column: str, where: str) -> Tensor:
     if not np.isfinite(values).all():
         raise UserError(f"{where}: {column}: values are missing, or not finite: accepted: numbers in every row")
     return torch.from_numpy(values.reshape(len(values), -1))
+
+
+def _picture(row: Any, name: str) -> Any:
+    """The picture in a row: its bytes, or those of a file that it names."""
+    if row is None or (row["bytes"] is None and row["path"] is None):
+        raise UserError(f"{name}: no image: accepted: one in every row")
+    return opened(row["bytes"] if row["bytes"] is not None else Path(row["path"]), name, FORMATS)
 
 
 def _images(parts: Sequence[Sequence[Any]], where: str) -> list[Tensor]:
@@ -140,8 +168,6 @@ def _standardised(train: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 def _targets(parts: Sequence[Any], target: str, metric: Metric | str, where: str) -> list[Tensor]:
     from datasets import ClassLabel
 
-    if any(value is None for part in parts for value in part[target]):
-        raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
     regression = metric in (R2, RMSE, R2.name, RMSE.name)
     kinds = {np.asarray(part[target]).dtype.kind for part in parts}
     labelled = isinstance(parts[0].features[target], ClassLabel)

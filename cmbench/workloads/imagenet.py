@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,20 +9,23 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cmbench.errors import UserError
-from cmbench.workloads import data_locations
+from cmbench.errors import UserError, reason
+from cmbench.workloads import data_locations, table_files
 from cmbench.workloads.base import Batch, Card, SingleTask, digest
 from cmbench.workloads.download import Report, silent
 from cmbench.workloads.examples import Classification
+from cmbench.workloads.images import opened
 from cmbench.workloads.metrics import WHOLE, Shard
 from cmbench.workloads.options import Option, Value
 
-CLASSES = 1000
+CLASSES, TRAIN, VALID = 1000, 1_281_167, 50_000
 SIZE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVALUATION_BATCH = 256
+ENDINGS = (".jpeg", ".jpg", ".png")
+"""Of photographs; one of the published JPEG files holds a PNG."""
 
 
 class ImageNet(Classification, SingleTask):
@@ -44,7 +46,7 @@ class ImageNet(Classification, SingleTask):
         source="https://www.image-net.org (a folder with train/ and val/), or the hub's ILSVRC/imagenet-1k (parquet)",
         model="EfficientNet-B0",
         parameters=5_288_548,
-        examples=(1_281_167, 50_000),
+        examples=(TRAIN, VALID),
     )
 
     def _folder(self) -> Path | None:
@@ -102,10 +104,18 @@ class ImageNet(Classification, SingleTask):
         else:
             self.train_set = _Folders(folder / "train", True, resize)
             self.valid_set = _Folders(folder / "val", False, resize)
-            if odd := sorted({*self.train_set.tree.classes} ^ {*self.valid_set.tree.classes}):
+            if odd := sorted({*self.train_set.classes} ^ {*self.valid_set.classes}):
                 raise UserError(f"{folder}: train/ and val/ have different classes: {', '.join(odd[:5])}")
         workers = os.cpu_count() or 1
         self._options: dict[str, Any] = {"num_workers": min(workers, 16), "pin_memory": device.type == "cuda"}
+
+    def subset(self) -> dict[str, tuple[int, int]]:
+        counts = {
+            "train": (len(self.train_set), TRAIN),
+            "validation": (len(self.valid_set), VALID),
+            "classes": (len(self.train_set.classes), CLASSES),
+        }
+        return {name: (found, published) for name, (found, published) in counts.items() if found != published}
 
     def model(self) -> nn.Module:
         from torchvision.models import efficientnet_b0
@@ -132,9 +142,13 @@ class ImageNet(Classification, SingleTask):
     def _read(self, images: Dataset[Any], batches: Sequence[Tensor], shard: Shard) -> Iterator[Batch]:
         numbers = [shard.of(batch).tolist() for batch in batches]
         # A generator of its own: a loader draws one number, which would not be drawn again after a resume.
-        loader = DataLoader(images, batch_sampler=numbers, generator=torch.Generator(), **self._options)
-        for batch, (pixels, labels) in zip(batches, loader, strict=True):
-            inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in (pixels, labels))
+        loader = DataLoader(
+            images, batch_sampler=numbers, generator=torch.Generator(), collate_fn=_together, **self._options
+        )
+        for batch, found in zip(batches, loader, strict=True):
+            if isinstance(found, UserError):
+                raise found
+            inputs, targets = (tensor.to(self.device, non_blocking=True) for tensor in found)
             yield Batch(inputs, targets, len(batch))
 
     def prepare(self, report: Report = silent) -> None:
@@ -162,29 +176,45 @@ class _Images(Dataset[Any]):
         """The image and its class."""
         raise NotImplementedError
 
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        picture, label = self.picture(i)
+    def __getitem__(self, i: int) -> tuple[Tensor, int] | UserError:
+        """The image and its class; or what is wrong with it, which a worker process would raise with its traceback."""
+        try:
+            picture, label = self.picture(i)
+        except UserError as error:
+            return error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((self.seed + i) % 2**63)
             return (self._at_random if self.augment else self._central)(picture.convert("RGB")), label
 
 
-class _Folders(_Images):
-    def __init__(self, folder: Path, augment: bool, resize: Value) -> None:
-        from torchvision.datasets import ImageFolder
+def _together(rows: Sequence[Any]) -> Any:
+    """A batch of images and classes, or what is wrong with the first image that has something wrong."""
+    return next((row for row in rows if isinstance(row, UserError)), None) or default_collate(list(rows))
 
+
+class _Folders(_Images):
+    """The photographs in `folder/CLASS`, in the order of their names; folders further down are not looked into."""
+
+    def __init__(self, folder: Path, augment: bool, resize: Value) -> None:
         super().__init__(augment, resize)
-        try:
-            self.tree = ImageFolder(str(folder))
-        except FileNotFoundError as error:
-            raise UserError(f"{folder}: {error}") from None
+        self.folder = folder
+        self.classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        if len(self.classes) > CLASSES:
+            raise UserError(f"{folder}: {len(self.classes):,} classes: accepted: at most {CLASSES:,}")
+        self.files: list[tuple[str, int]] = []
+        for label, name in enumerate(self.classes):
+            files = sorted(e.name for e in os.scandir(folder / name) if e.name.lower().endswith(ENDINGS))
+            if not files:
+                raise UserError(f"{folder / name}: no photographs: accepted: files that end in {', '.join(ENDINGS)}")
+            self.files += [(file, label) for file in files]
 
     def __len__(self) -> int:
-        return len(self.tree)
+        return len(self.files)
 
     def picture(self, i: int) -> tuple[Any, int]:
-        pair: tuple[Any, int] = self.tree[i]
-        return pair
+        file, label = self.files[i]
+        path = self.folder / self.classes[label] / file
+        return opened(path, str(path)), label
 
 
 class _Parquet(_Images):
@@ -192,14 +222,26 @@ class _Parquet(_Images):
         from datasets import Image, load_dataset
 
         super().__init__(augment, resize)
-        rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
-        self.rows = rows.cast_column("image", Image(decode=False))
+        self.name = f"{files[0].parent}" if files else ""
+        for file in files:
+            table_files.check(file)
+        try:
+            rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+            self.rows = rows.cast_column("image", Image(decode=False))
+            classes = {*rows.unique("label")}
+        except Exception as error:
+            # Whatever the library or the reader of the format raises.
+            raise UserError(f"{self.name}: not ImageNet: {reason(error)}") from None
+        if not all(type(label) is int and 0 <= label < CLASSES for label in classes):
+            raise UserError(f"{self.name}: not ImageNet: label: accepted: integers from 0 to {CLASSES - 1}")
+        self.classes = sorted(classes)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def picture(self, i: int) -> tuple[Any, int]:
-        from PIL import Image
-
         row = self.rows[i]
-        return Image.open(io.BytesIO(row["image"]["bytes"])), row["label"]
+        content, name = row["image"]["bytes"], f"{self.name}: row {i:,}"
+        if type(content) is not bytes:
+            raise UserError(f"{name}: no bytes of an image")
+        return opened(content, name), row["label"]

@@ -16,6 +16,9 @@ class MNIST:
 
     counts: tuple[int, ...] = (5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949)
 
+    published = True
+    """Whether what was read are the published files."""
+
     def __init__(self, data_dir: Path | None) -> None:
         self.data_dir = data_dir
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
-from cmbench.errors import UserError
+from cmbench.errors import UserError, reason
 from cmbench.workloads import data_locations
 from cmbench.workloads.download import Report, download, silent
+from cmbench.workloads.images import opened
+from cmbench.workloads.packed import unpacked
 
 NAME = "notMNIST_small"
 LETTERS = "ABCDEFGHIJ"
+SIZE = 8_458_043
+"""Of the published archive, in bytes."""
+MOST_UNPACKED = 1 << 27
+"""Of an archive, in bytes: the published one unpacks to 40 million."""
+MOST_PICTURES = 100_000
+MOST_BYTES = 1 << 16
+"""Of a picture's file."""
 
 
 class NotMNIST:
@@ -26,7 +35,11 @@ class NotMNIST:
     """
 
     url = "http://yaroslavvb.com/upload/notMNIST/notMNIST_small.tar.gz"
+    md5 = "c9890a473a9769fda4bdf314aaf500dd"
     counts: tuple[int, ...] = (1_872, 1_873, 1_873, 1_873, 1_873, 1_872, 1_872, 1_872, 1_872, 1_872)
+
+    published = True
+    """Whether what was read are the published files."""
 
     def __init__(self, data_dir: Path | None) -> None:
         self.data_dir = data_dir
@@ -65,37 +78,43 @@ class NotMNIST:
                 if picture is not None:
                     images.append(picture)
                     labels.append(LETTERS.index(letter))
-        except (OSError, EOFError, tarfile.TarError) as error:
-            raise UserError(f"{place}: not notMNIST: {type(error).__name__}: {error}") from None
+        except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+            raise UserError(f"{place}: not notMNIST: {reason(error)}") from None
         counts = np.bincount(np.array(labels, np.int64), minlength=10).tolist()
         if counts != list(self.counts):
             raise UserError(f"{place}: not notMNIST: images of each letter: {counts}: accepted: {list(self.counts)}")
         return np.stack(images), np.array(labels, np.int64)
 
     def prepare(self, report: Report = silent) -> None:
-        download(self.url, data_locations.home(self.data_dir) / f"{NAME}.tar.gz", report)
+        download(self.url, data_locations.home(self.data_dir) / f"{NAME}.tar.gz", report, most=SIZE, md5=self.md5)
 
 
 def _folder(folder: Path) -> Iterator[tuple[str, str, bytes]]:
     """Letter, name and content of every PNG file."""
     for letter in LETTERS:
-        for file in (folder / letter).glob("*.png"):
-            yield letter, file.name, file.read_bytes()
+        for file in islice((folder / letter).glob("*.png"), MOST_PICTURES):
+            yield letter, file.name, data_locations.read_bytes(file, MOST_BYTES)
 
 
 def _archive(archive: Path) -> Iterator[tuple[str, str, bytes]]:
-    with tarfile.open(archive) as files:
+    """The same of an archive, which is read from its beginning to its end once: nothing in it can lead back."""
+    content = unpacked(data_locations.read_bytes(archive, MOST_UNPACKED), MOST_UNPACKED, gzip=True)
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r|") as files:
+        count = 0
         for member in files:
             path = PurePosixPath(member.name)
-            is_picture = path.suffix == ".png" and path.parent.name in LETTERS
-            if is_picture and member.isfile() and (content := files.extractfile(member)):
-                yield path.parent.name, path.name, content.read()
+            if path.suffix != ".png" or path.parent.name not in LETTERS or not member.isreg():
+                continue
+            count += 1
+            if member.size > MOST_BYTES or count > MOST_PICTURES:
+                raise ValueError(f"{member.name[:100]}: {member.size:,} bytes, picture {count:,}")
+            if picture := files.extractfile(member):
+                yield path.parent.name, path.name, picture.read(MOST_BYTES)
 
 
 def _decode(content: bytes) -> np.ndarray | None:
     """The image (28, 28), or None where there is no such image in the file."""
     try:
-        picture = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
-    except (OSError, SyntaxError):  # what Pillow raises for a file that is cut off, empty or something else
+        return np.asarray(opened(content, "", ("PNG",), (28, 28)).convert("L"))
+    except UserError:
         return None
-    return picture if picture.shape == (28, 28) else None

@@ -16,6 +16,8 @@ FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.t
 TOKENS = {"train": 929_589, "validation": 73_760, "test": 82_430}
 """Words and one `<eos>` per line."""
 VOCABULARY = 10_000
+MOST_BYTES = 1 << 25
+"""Of a text: the longest has 5 million."""
 HUB = "ptb-text-only/ptb_text_only"
 _CONVERTED = "refs/convert/parquet"
 
@@ -82,8 +84,5 @@ class PTB(LanguageModelling):
 
 
 def _words(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+    lines = data_locations.read_text(path, MOST_BYTES).splitlines()
     return [word for line in lines for word in (*line.split(), "<eos>")]

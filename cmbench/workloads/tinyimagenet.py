@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from cmbench.errors import UserError
+from cmbench.errors import UserError, reason
 from cmbench.workloads import data_locations
 from cmbench.workloads.augmentation import Augmentation, crops_and_flips
 from cmbench.workloads.base import Card, digest
 from cmbench.workloads.download import Report, download, silent, unzip
 from cmbench.workloads.examples import SPLIT_SEED
 from cmbench.workloads.imagenet import DEVIATION, MEAN
-from cmbench.workloads.images import standardised
+from cmbench.workloads.images import opened, standardised
 from cmbench.workloads.stream import Split, Stream, StreamTask
 
 NAME = "tiny-imagenet-200"
 SIZE = 64
 WIDTH = 160
 HIDDEN = 640
+MOST_BYTES = 1 << 16
+"""Of a picture of this size as a file."""
+ROWS_AT_ONCE = 16
+MOST_TEXT = 1 << 24
+"""Of the lists of names, in bytes: the longest has 500,000."""
+ZIP_SIZE, ZIP_MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"
+"""Of the published archive, as those who offer it for download have them."""
 
 
 class Photographs(StreamTask):
@@ -55,7 +61,7 @@ class TinyImageNetOnline(Stream):
     version = 1
     ways = 5
     task = Photographs
-    url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+    url, md5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", ZIP_MD5
     classes, train_count, valid_count = 200, 500, 50
     card = Card(
         data="TinyImageNet: 100,000 + 10,000 photographs of 64×64 pixels, as 40 five-way tasks",
@@ -90,7 +96,7 @@ class TinyImageNetOnline(Stream):
         layout = self._found()
         try:
             marks = list(layout.marks())
-        except OSError as error:
+        except (OSError, ValueError, UserError) as error:
             raise UserError(f"{layout.folder}: not TinyImageNet: {error}") from None
         return digest(*marks, f"tasks of {self.ways} classes, {SPLIT_SEED}, crop and flip".encode())
 
@@ -112,13 +118,16 @@ class TinyImageNetOnline(Stream):
         Raises `UserError` when there are not `count` of each class.
         """
         try:
-            rows = sorted(layout.rows(split), key=lambda row: row.label)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{layout.folder}: not TinyImageNet: {type(error).__name__}: {error}") from None
+            rows = sorted(islice(layout.rows(split), self.classes * count + 1), key=lambda row: row.label)
+        except UserError as error:
+            raise UserError(f"{layout.folder}: not TinyImageNet: {error}") from None
+        except Exception as error:
+            # Whatever a reader of parquet raises, beside what broken lists of files do.
+            raise UserError(f"{layout.folder}: not TinyImageNet: {reason(error)}") from None
         if [row.label for row in rows] != np.repeat(np.arange(self.classes), count).tolist():
             raise UserError(
-                f"{layout.folder}: not TinyImageNet: {len(rows):,} images in {split}: accepted: "
-                f"{count} of each of {self.classes} classes"
+                f"{layout.folder}: not TinyImageNet: {_many(len(rows), self.classes * count)} images in {split}: "
+                f"accepted: {count} of each of {self.classes} classes"
             )
         images = np.empty((len(rows), 3, SIZE, SIZE), np.uint8)
 
@@ -142,7 +151,7 @@ class TinyImageNetOnline(Stream):
 
     def prepare(self, report: Report = silent) -> None:
         home = data_locations.home(self.data_dir)
-        archive = download(self.url, home / f"{NAME}.zip", report)
+        archive = download(self.url, home / f"{NAME}.zip", report, most=ZIP_SIZE, md5=self.md5)
         unzip(archive, home, NAME)
         archive.unlink()
 
@@ -152,7 +161,7 @@ class Row(NamedTuple):
 
     label: int
     name: str
-    content: Path | io.BytesIO
+    content: Path | bytes
 
 
 class Layout(Protocol):
@@ -176,7 +185,8 @@ class _Folder:
     folder: Path
 
     def _classes(self) -> list[str]:
-        return sorted((self.folder / "wnids.txt").read_text().split())
+        names = sorted(data_locations.read_text(self.folder / "wnids.txt", MOST_TEXT).split())
+        return [_name_only(name) for name in names]
 
     def rows(self, split: str) -> Iterator[Row]:
         classes = self._classes()
@@ -186,14 +196,14 @@ class _Folder:
                     yield Row(label, str(file), file)
         else:
             numbers = {wnid: label for label, wnid in enumerate(classes)}
-            for line in (self.folder / "val" / "val_annotations.txt").read_text().splitlines():
+            for line in data_locations.read_text(self.folder / "val" / "val_annotations.txt", MOST_TEXT).splitlines():
                 name, wnid, *_ = line.split("\t")
-                file = self.folder / "val" / "images" / name
+                file = self.folder / "val" / "images" / _name_only(name)
                 yield Row(numbers[wnid], str(file), file)
 
     def marks(self) -> Iterator[bytes]:
         for name in ("wnids.txt", "val/val_annotations.txt"):
-            yield (self.folder / name).read_bytes()
+            yield data_locations.read_bytes(self.folder / name, MOST_TEXT)
         for images in (*(f"train/{wnid}/images" for wnid in self._classes()), "val/images"):
             sizes = [entry.stat().st_size for entry in os.scandir(self.folder / images)]
             yield f"{images} {len(sizes)} {sum(sizes)}".encode()
@@ -212,10 +222,15 @@ class _Parquet:
         from pyarrow.parquet import ParquetFile
 
         for file in self._files(split):
-            for batch in ParquetFile(file).iter_batches(columns=["image", "label"]):
+            # Few rows at once: in a file of a few kilobytes each may stand for the same megabytes.
+            for batch in ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=["image", "label"]):
                 for row in batch.to_pylist():
-                    image = row["image"]
-                    yield Row(row["label"], f"{file}: {image['path']}", io.BytesIO(image["bytes"]))
+                    image, label = row["image"], row["label"]
+                    if type(label) is not int or type(image["bytes"]) is not bytes or len(image["bytes"]) > MOST_BYTES:
+                        raise ValueError(
+                            f"{file.name}: a row without an image of at most {MOST_BYTES:,} bytes and a class"
+                        )
+                    yield Row(label, f"{file}: {str(image.get('path'))[:100]}", image["bytes"])
 
     def marks(self) -> Iterator[bytes]:
         for file in (*self._files("train"), *self._files("valid")):
@@ -224,11 +239,16 @@ class _Parquet:
 
 def _decode(row: Row) -> np.ndarray:
     """The image (3, 64, 64); a few of the originals are grey."""
-    try:
-        with Image.open(row.content) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"{row.name}: not an image: {error}") from None
-    if pixels.shape != (SIZE, SIZE, 3):
-        raise UserError(f"{row.name}: {pixels.shape[1]}×{pixels.shape[0]} pixels: accepted: {SIZE}×{SIZE}")
-    return pixels.transpose(2, 0, 1)
+    picture = opened(row.content, row.name, size=(SIZE, SIZE))
+    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+
+
+def _name_only(name: str) -> str:
+    """A name that leads nowhere else; raises `ValueError` for a path."""
+    if Path(name).name != name:
+        raise ValueError(f"{name[:100]!r} where a file's name belongs")
+    return name
+
+
+def _many(count: int, accepted: int) -> str:
+    return f"more than {accepted:,}" if count > accepted else f"{count:,}"

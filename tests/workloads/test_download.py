@@ -1,5 +1,6 @@
 """Downloads from a server that breaks off, and archives that are broken or malicious."""
 
+import hashlib
 import http.server
 import threading
 import urllib.error
@@ -7,14 +8,20 @@ import zipfile
 
 import pytest
 
+from cmbench.errors import UserError
 from cmbench.workloads import download as module
-from cmbench.workloads.download import download, unzip
+from cmbench.workloads.download import unzip
 from cmbench.workloads.registry import get_workload
 from cmbench.workloads.tinyimagenet import TinyImageNetOnline
 
 from . import miniatures
 
 CONTENT = bytes(range(256)) * 4000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+def download(url, target, report=module.silent, most=len(CONTENT), md5=MD5):
+    return module.download(url, target, report, most=most, md5=md5)
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -146,16 +153,16 @@ def test_a_zip_that_is_broken_malicious_or_something_else_leaves_nothing_behind(
     with zipfile.ZipFile(archive, "w") as files:
         files.writestr("wanted/file", "content")
         files.writestr("../outside", "content")
-    with pytest.raises(ValueError, match=r"a file outside of itself: \.\./outside"):
+    with pytest.raises(UserError, match=r"a file outside of itself: '\.\./outside'"):
         unzip(archive, tmp_path / "here", "wanted")
     with zipfile.ZipFile(archive, "w") as files:
         files.writestr("wanted/file", "content")
-    with pytest.raises(ValueError, match="no folder other"):
+    with pytest.raises(UserError, match="no folder other"):
         unzip(archive, tmp_path / "here", "other")
     assert list((tmp_path / "here").iterdir()) == []
     assert (unzip(archive, tmp_path / "here", "wanted") / "file").read_text() == "content"
     archive.write_bytes(archive.read_bytes()[:60])
-    with pytest.raises(zipfile.BadZipFile):
+    with pytest.raises(UserError, match="a broken archive, which is deleted"):
         unzip(archive, tmp_path / "here", "again")
     assert not archive.exists()
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["wanted"]
@@ -174,3 +181,56 @@ def test_notmnist_is_downloaded(tmp_path, monkeypatch):
         NotMNIST(tmp_path / "here").prepare(heard.append)
     assert heard[-1].name == "notMNIST_small.tar.gz"
     assert len(NotMNIST(tmp_path / "here").read()[0]) == 20
+
+
+def test_other_bytes_than_the_published_ones_are_not_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CMBENCH_UNVERIFIED_DATA", "0")
+    with Server({"data": CONTENT}) as server:
+        url = server.url("data")
+        with pytest.raises(UserError, match=f"not the published file: its MD5 sum is {MD5}: accepted: 0123"):
+            download(url, tmp_path / "data.bin", md5="0123")
+        with pytest.raises(UserError, match="more than 1,000 bytes: accepted: the published file"):
+            download(url, tmp_path / "data.bin", most=1000)
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setenv("CMBENCH_UNVERIFIED_DATA", "1")
+        download(url, tmp_path / "data.bin", md5="0123")
+    assert "warning" in capsys.readouterr().err
+
+
+def with_member(file, name, content="content", link=False, **settings):
+    with zipfile.ZipFile(file, "a") as files:
+        member = zipfile.ZipInfo(name)
+        member.external_attr = (0o120777 if link else 0o100644) << 16
+        for key, value in settings.items():
+            setattr(member, key, value)
+        files.writestr(member, content)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([{"name": "/etc/passwd"}], "a file outside of itself"),
+        ([{"name": "..\\outside"}], "a file outside of itself"),
+        ([{"name": "a/link", "content": "/etc", "link": True}], "has a link, or a device: 'a/link'"),
+        ([{"name": "a/b"}, {"name": "a//b"}], "has a name twice"),
+        ([{"name": "a/b", "filename": ""}], "cannot be unpacked"),
+        ([{"name": "a"}, {"name": "a/b"}], "cannot be unpacked"),
+        ([{"name": f"a/{'b' * 300}"}], "cannot be unpacked"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_with_links_and_names_of_elsewhere_is_refused(members, message, tmp_path):
+    archive = tmp_path / "data.zip"
+    for member in members:
+        with_member(archive, **member)
+    with pytest.raises(UserError, match=message):
+        unzip(archive, tmp_path / "here", "a")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_UNPACKED", 100_000)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w", zipfile.ZIP_DEFLATED) as files:
+        files.writestr("a/b", bytes(1_000_000))
+    with pytest.raises(UserError, match=r"1 files of 1,000,000 bytes: accepted: 200,000 of 100,000"):
+        unzip(tmp_path / "data.zip", tmp_path / "here", "a")

@@ -148,6 +148,17 @@ def test_gaps_and_pictures_of_several_sizes_and_new_classes_are_refused(tmp_path
 
 
 def test_what_cannot_be_loaded_is_said_with_its_reason(tmp_path):
-    (tmp_path / "no.parquet").write_bytes(b"nothing of the kind")
+    (tmp_path / "no.parquet").write_bytes(b"PAR1 nothing of the kind")
     with pytest.raises(UserError, match=r"from_datasets: .*no\.parquet: \w+"):
         loaded(tmp_path / "no.parquet")
+
+
+def test_a_table_without_rows_or_with_text_that_is_none_is_refused(tmp_path):
+    table(rows=0).to_csv(tmp_path / "empty.csv")
+    with pytest.raises(UserError, match=r"from_datasets: .*empty\.csv: "):
+        loaded(tmp_path / "empty.csv")
+    table().to_parquet(tmp_path / "text.parquet", compression=None)
+    content = (tmp_path / "text.parquet").read_bytes()
+    (tmp_path / "text.parquet").write_bytes(content.replace(b"\5\0\0\0birch", b"\5\0\0\0b\xffrch"))
+    with pytest.raises(UserError, match=r"text\.parquet: UnicodeDecodeError: 'utf-8' codec"):
+        loaded(tmp_path / "text.parquet")

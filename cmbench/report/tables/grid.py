@@ -17,6 +17,7 @@ from cmbench.report.columns.training import TRAIN_LOSS
 from cmbench.report.formats.numbers import Notation
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
 from cmbench.report.runs.counts import count_seeds
+from cmbench.report.runs.data import data_note
 from cmbench.report.runs.groups import Group
 from cmbench.report.runs.run import Run, completed
 from cmbench.report.table import Row, RunCounts, Table
@@ -55,6 +56,7 @@ def grid_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
         tables.append(replace(table, caption=(), footnotes=tuple(notes)) if tables else table)
     if not tables:
         return []
+    tables[0] = replace(tables[0], footnotes=(*data_note(group.suite.name, done), *tables[0].footnotes))
     heading = _heading(group.suite.name, metric, seeds)
     return [*tables[:-1], replace(tables[-1], verbatim=(*heading, *lines))]
 

@@ -11,6 +11,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.result import Result
 from cmbench.experiments.suite import ResolvedSuite, load_suite, suites_of
 from cmbench.report.results import out_option
+from cmbench.report.runs.data import NOT_PUBLISHED
 from cmbench.report.runs.plan import plan_of
 from cmbench.report.table import Cell, Column, Row, Table
 from cmbench.report.tables.build import tables
@@ -164,7 +165,9 @@ def _merged(place: str, what: _Merged, results: Sequence[Result], out: Path | st
                     called = what.row(suite, row)
                     first.setdefault(called, replace(row, title=called))
                     cells.setdefault(called, {})[key] = _cell(row, row.cells[i])
-            notes += [note for note in part.footnotes if note.startswith((f"paper, {place}", "speed-up:"))]
+            notes += [
+                note for note in part.footnotes if note.startswith((f"paper, {place}", "speed-up:", NOT_PUBLISHED))
+            ]
         if not _complete(planned, own):
             missing.append(_command(suite, out))
     rows = [

@@ -22,6 +22,7 @@ from cmbench.report.columns.training import (
 from cmbench.report.paper.numbers import SPEED_UPS, PaperValue
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
 from cmbench.report.runs.counts import count_seeds
+from cmbench.report.runs.data import data_note
 from cmbench.report.runs.groups import Group
 from cmbench.report.runs.run import Run, asked_seeds, completed
 from cmbench.report.table import RunCounts, Table
@@ -47,20 +48,21 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
     seeds = {run.seed for run in group.runs if run.planned}
     if not group.suite.has_plan:
         seeds = seeds.union(*(asked_seeds(run.result) for run in group.runs if run.result))
+    other_data = data_note(group.suite.name, [run.result for run in group.runs if run.result])
 
     def count(runs: Sequence[Run]) -> RunCounts:
         own = {run.seed for run in runs}
         return count_seeds(runs, len(own | seeds if any(run.planned for run in runs) else own))
 
     def published(metric: str, optimizer: OptimizerReference) -> PaperValue | None:
-        return paper.value(metric, optimizer) if paper else None
+        return paper.value(metric, optimizer) if paper and not other_data else None
 
     columns, rows = without_empty([*leading, *following], fill(by_optimizer, [*leading, *following], count, published))
     rows = mark_best(rows, columns)
     if any(column.title == f"vs {baseline.title}" for column in columns):
         what = "mean difference over the seeds that both completed, with its 95 % t-interval"
         notes = [f"vs {baseline.title}: {what}", *notes]
-    notes = [*spread_note(rows, "seeds"), *notes, *paper_notes(group, rows)]
+    notes = [*other_data, *spread_note(rows, "seeds"), *notes, *paper_notes(group, rows)]
     notes += [*failures(by_optimizer), *survivors_note(rows)]
     lead = sum(column in leading for column in columns)
     table = make_table(group, "", training_text(group.settings, metrics), columns, rows, notes, lead=lead)

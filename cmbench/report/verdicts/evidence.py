@@ -18,6 +18,7 @@ from cmbench.experiments.text import canonical, value_text
 from cmbench.report.captions import optimizer_text
 from cmbench.report.paper.claims.record import Claim, Measured, Of
 from cmbench.report.paper.numbers import SPEED_UPS
+from cmbench.report.runs.data import is_published
 from cmbench.report.runs.plan import plan_of
 from cmbench.report.runs.same_settings import shared_settings
 from cmbench.report.statistics import speed_up
@@ -70,13 +71,13 @@ def evidence_for(claim: Claim, results: Sequence[Result]) -> Evidence:
     """What `results` hold about `claim`: of several numbers of starts or seeds of them, the most.
 
     Only runs with the settings that the suite's file has are heard, but for the number of starts and the seed, with
-    the hyperparameters that it gives its optimizers.
+    the hyperparameters that it gives its optimizers, and none on a part of a data set.
     """
     specs: list[RunSpec] = []
     own: list[Result] = []
     for name in dict.fromkeys([claim.suite, *(of.suite for group in claim.order for of in group if of.suite)]):
         suite = load_suite(name)
-        here = [r for r in results if r.suite.name == name and r.kind == suite.settings.kind]
+        here = [r for r in results if r.suite.name == name and r.kind == suite.settings.kind and is_published(r)]
         plan = plan_of(suite, here)
         own += here
         specs += [spec for spec in plan if claim.surface in (None, getattr(spec.settings, "surface", None))]

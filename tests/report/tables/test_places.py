@@ -144,3 +144,16 @@ def test_a_place_stands_for_all_of_its_suites():
     for number in range(1, 21):
         assert set(suites_of(f"figure{number}")) <= set(builtin_suites())
         assert suites_of(f"figure{number}"), number
+
+
+def test_a_part_of_a_data_set_stands_in_a_table_of_the_paper_with_its_note_and_in_no_verdict():
+    specs = plan_training(load_suite("imagenet"), DATA)
+    subset = {"data_subset": {"train": [3200, 1_281_167]}}
+    results = [trained(spec, 60.0 + spec.seed).model_copy(update={"environment": subset}) for spec in specs]
+    (table,) = report.place_tables("table", 2, results).tables
+    found = cells(table)["Adam", "imagenet.val_accuracy_best"]
+    assert (found.value, found.paper) == (62.0, None)
+    (note,) = [note for note in table.footnotes if note.startswith("not the published data")]
+    assert "imagenet: trained on 3,200 of 1,281,167 images; no number" in note
+    names = ("table2/imagenet/cm-best", "table2/imagenet/sam-cm-over-baselines")
+    assert {v.verdict for v in report.judge(results) if v.claim.id in names} == {"not run"}

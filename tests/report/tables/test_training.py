@@ -164,3 +164,26 @@ def test_a_suites_notes_stand_below_its_table_in_every_format_for_readers(tmp_pa
         assert note in report.render(tables, format), format
     plain = suite_file(tmp_path, TRAIN, name="plain")
     assert [s.id for s in plan_training(suite, DATA)] == [s.id for s in plan_training(plain, DATA)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "note"),
+    [
+        (
+            {"data_subset": {"train": [3200, 40_000], "classes": [5, 10]}},
+            "trained on 3,200 of 40,000 images, 5 of 10 classes",
+        ),
+        ({"data_subset": {"train": "many"}}, "a part of it"),
+        ({"data_published": False}, "files with other sums than the published ones"),
+    ],
+)
+def test_no_number_of_the_paper_stands_beside_runs_on_other_data(environment, note, tmp_path):
+    suite = suite_file(tmp_path, TRAIN, "cifar10")
+    results = train_results(plan_training(suite, DATA), ACCURACIES)
+    (table,) = report.tables(results, suites=[suite])
+    assert cell(table, "adam", "val_accuracy_best").paper.value == 93.9
+    others = [result.model_copy(update={"environment": environment}) for result in results]
+    (table,) = report.tables(others, suites=[suite])
+    assert cell(table, "adam", "val_accuracy_best").paper is None
+    assert f"not the published data: cifar10: {note}; no number of the paper stands beside it" in table.footnotes
+    assert not any(note.startswith("paper") for note in table.footnotes)
