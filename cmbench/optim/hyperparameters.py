@@ -68,10 +68,25 @@ def _dtype_name(value: Any) -> str | None:
     return None if value is None else str(value).removeprefix("torch.")
 
 
-# A 0-dim tensor is accepted as a learning rate; it has `item`, and comparing it here would read it back.
-LR = Hyperparameter(
-    "lr", 1e-3, "learning rate α", "a number >= 0", lambda value: hasattr(value, "item") or _at_least_zero(value)
-)
+def _is_learning_rate(value: Any) -> bool:
+    """Whether it is a number, or a tensor of one, >= 0; one of which there is no value yet (fake, meta) is accepted."""
+    if not hasattr(value, "item"):
+        return _at_least_zero(value)
+    if getattr(value, "ndim", 0):
+        return False
+    try:
+        return _at_least_zero(value.item())
+    except RuntimeError:
+        return True
+
+
+def _without_dimensions(value: Any) -> Any:
+    """A tensor of one element as a view (): what changes the one changes the other."""
+    return value.reshape(()) if getattr(value, "ndim", 0) and value.reshape(-1).shape == (1,) else value
+
+
+# A tensor is read back where it is given to an optimizer, and never in a step.
+LR = Hyperparameter("lr", 1e-3, "learning rate α", "a number >= 0", _is_learning_rate, _without_dimensions)
 BETAS = Hyperparameter(
     "betas",
     (0.9, 0.999),

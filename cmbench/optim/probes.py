@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from cmbench.optim.buffer import per_lane
 from cmbench.optim.registry import HYPERPARAMETERS
-from cmbench.optim.sharded import local, whole_norms
+from cmbench.optim.sharded import local, refuse_a_part, whole_norms
 from cmbench.optim.wrapper import Wrapper
 
 
@@ -118,6 +118,7 @@ class SAM(Probe):
     def __init__(self, base: Optimizer, rho: float = 0.05, scope: str | None = None) -> None:
         super().__init__(base, rho=rho)
         self._scope = HYPERPARAMETERS["scope"].validated(scope or base.defaults.get("scope", "global"))
+        refuse_a_part(self._scope)
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_scope": self._scope}

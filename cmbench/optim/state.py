@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from cmbench.optim.lanewise import Lanewise
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import HYPERPARAMETERS
 from cmbench.optim.rules import RULES
-from cmbench.optim.sharded import is_sharded, local
+from cmbench.optim.sharded import is_sharded, local, refuse_a_part
 from cmbench.optim.stacks import Stacks, zeros
 
 _SHARED = ("capacity", "decay", "priority", "scope", "buffer_dtype", "foreach", "fused")
@@ -62,7 +62,7 @@ class BufferedOptimizer(Optimizer):
         self._stacks = Stacks()
         counts = {}
         if self.param_groups and self.param_groups[0]["fused"]:
-            counts = {param: float(state["step"]) for param, state in self.state.items() if "step" in state}
+            counts = {param: float(record["step"]) for param, record in self._records() if "step" in record}
         self._implementation.forget(counts)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -79,6 +79,8 @@ class BufferedOptimizer(Optimizer):
                         f"invalid {name}: {group[name]!r} (accepted: {self.param_groups[0][name]!r}, as in the first "
                         "group: all groups share one buffer policy)"
                     )
+            if group["capacity"] > 0:
+                refuse_a_part(group["scope"])
         except ValueError:
             self.param_groups.pop()
             raise
@@ -186,10 +188,17 @@ class BufferedOptimizer(Optimizer):
             record |= {name: getattr(ranking, name) for name in _RANKING}
 
     def _ranking_of_others(self, param: Tensor) -> Ranking | None:
-        for other, record in self.state.items():
+        for other, record in self._records():
             if other is not param and "priorities" in record:
                 return self._ranking(other)
         return None
+
+    def _records(self) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+        """What is kept of each parameter that has had a step; whatever else others put into `state` is theirs."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param in self.state:
+                    yield param, self.state[param]
 
     def _ranking(self, param: Tensor) -> Ranking:
         return Ranking(*(self.state[param][name] for name in _RANKING))

@@ -90,6 +90,7 @@ def state_tensors(optimizer: Optimizer) -> Iterator[Tensor]:
         id(value): value
         for layer in layers(optimizer)
         for state in layer.state.values()
+        if isinstance(state, dict)  # the key of a stranger may stand for anything
         for value in state.values()
         if isinstance(value, Tensor)
     }
