@@ -57,11 +57,34 @@ class Wrapper(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """That of the wrapped optimizer."""
-        return self.base.state_dict()
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        saved = self._saved()
+        for after in self._optimizer_state_dict_post_hooks.values():
+            saved = after(self, saved) or saved
+        return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads what `state_dict` returned."""
-        self.base.load_state_dict(state_dict)
+        """Loads what `state_dict` returned, or what `base` can load: without settings of the wrapper these stay.
+
+        Raises `ValueError` for one of them that is refused, before anything is changed; else what `base` raises.
+        """
+        given = state_dict.copy()
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            given = before(self, given) or given
+        groups = [dict(group) for group in given["param_groups"]]
+        for group, own in zip(groups, self.param_groups, strict=False):  # if there are more, `base` says so
+            for name in self._own:
+                group[name] = HYPERPARAMETERS[name].validated(group.get(name, own[name]))
+        self._load(given | {"param_groups": groups})
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
+
+    def _saved(self) -> dict[str, Any]:
+        return self.base.state_dict()
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        self.base.load_state_dict(saved)
 
 
 def layers(optimizer: Optimizer) -> Iterator[Optimizer]:
