@@ -18,7 +18,7 @@ class Wrapper(Optimizer):
     `hyperparameters` are those of the wrapper itself; each group has them as well, and may have its own values.
     """
 
-    def __init__(self, base: Optimizer, **hyperparameters: Any) -> None:
+    def __init__(self, base: Any, **hyperparameters: Any) -> None:
         if not isinstance(base, Optimizer):
             raise TypeError(f"invalid base: {base!r} (accepted: an instance of torch.optim.Optimizer)")
         for name, value in hyperparameters.items():
