@@ -89,8 +89,6 @@ class BufferedOptimizer(Optimizer):
         super().__setstate__(state)
         self._accepted_before = 0.0
         self._fresh = set()
-        for group in self.param_groups:
-            group.setdefault("first_step", "paper")
         self._implementation = _implementation(self.param_groups[0])
         self._forget()
 
