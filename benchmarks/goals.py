@@ -50,7 +50,9 @@ def write(file: str | None, measured: Sequence[Measured]) -> None:
     """Writes what was measured, where a file is given."""
     if file:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text(json.dumps([asdict(each) for each in measured], indent=1, ensure_ascii=False) + "\n")
+        Path(file).write_text(
+            json.dumps([asdict(each) for each in measured], indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def table(measured: Sequence[Measured], title: str | None = None) -> Table:
@@ -67,7 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
     options = parser.parse_args()
-    every = [Measured(**each) for file in options.files for each in json.loads(file.read_text())]
+    every = [Measured(**each) for file in options.files for each in json.loads(file.read_text(encoding="utf-8"))]
     here = environment()
     commit = (here["git_commit"] or "none")[:10]
     title = f"{here['cpu']}, {here['threads']} threads, torch {here['torch']}, commit {commit}"

@@ -57,7 +57,7 @@ def suite(folder: Path, name: str, seeds: int, epochs: int = EPOCHS) -> Resolved
     labels = [f"  adam_cm C={5 + i}: {{name: adam_cm, lr: 1e-3, capacity: {5 + i}}}" for i in range(OPTIMIZERS)]
     head = ["kind: train", "description: made up", "workload: digits", f"epochs: {epochs}", "batch_size: 64"]
     path = folder / f"{name}.yaml"
-    path.write_text("\n".join([*head, f"seeds: {seeds}", "optimizers:", *labels]) + "\n")
+    path.write_text("\n".join([*head, f"seeds: {seeds}", "optimizers:", *labels]) + "\n", encoding="utf-8")
     return load_suite(str(path))
 
 
@@ -123,7 +123,7 @@ def make(specs: Iterator[RunSpec], out: Path) -> None:
     for spec in specs:
         path = store.path(spec)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document(spec, draw), indent=1, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(document(spec, draw), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def report(out: Path) -> tuple[float, float]:

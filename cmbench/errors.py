@@ -12,6 +12,10 @@ class MissingResults(UserError):
     """Results that were asked for do not exist yet: exit code 4."""
 
 
+class Unreadable(UserError):
+    """A file of our own folders that does not hold what it should: set aside where it can be made again."""
+
+
 def suggest(given: str, options: Iterable[str]) -> str:
     """`"did you mean 'adam_cm'? "` for a close misspelling of one of `options`, else an empty string."""
     match = get_close_matches(str(given), list(options), n=1, cutoff=0.6)

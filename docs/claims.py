@@ -32,19 +32,19 @@ def main() -> int:
     claims = [c for c in every if c["verdict"] in VERDICTS and c["id"].partition("/")[0] not in TOPICS]
     readme, page = ROOT / "README.md", ROOT / "docs" / "paper.md"
     if "--check" in sys.argv:
-        return replaced(readme, by_place(claims)) != readme.read_text()
-    readme.write_text(replaced(readme, by_place(claims)))
-    page.write_text(replaced(page, one_by_one(claims)))
+        return replaced(readme, by_place(claims)) != readme.read_text(encoding="utf-8")
+    readme.write_text(replaced(readme, by_place(claims)), encoding="utf-8")
+    page.write_text(replaced(page, one_by_one(claims)), encoding="utf-8")
     for topic, questions in topics.items():
         if questions:
             own = ROOT / "docs" / f"{topic}.md"
-            own.write_text(replaced(own, TOPICS[topic](questions)))
+            own.write_text(replaced(own, TOPICS[topic](questions)), encoding="utf-8")
     return 0
 
 
 def replaced(file: Path, text: str) -> str:
     """The file's text with `text` between the comments."""
-    before, _, rest = file.read_text().partition(BEGIN)
+    before, _, rest = file.read_text(encoding="utf-8").partition(BEGIN)
     return f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}"
 
 

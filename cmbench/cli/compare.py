@@ -80,7 +80,7 @@ def compare(
         failing = ["regressed", "incomplete"] if fail_on == "incomplete" else ["regressed"]
     if summary:
         summary.parent.mkdir(parents=True, exist_ok=True)
-        with summary.open("a") as file:
+        with summary.open("a", encoding="utf-8") as file:
             file.write(render_changes(cells, "markdown"))
     if junit:
         write_junit(cells, junit, failing)

@@ -11,6 +11,9 @@ import typer
 
 from cmbench.cli.plots import checked_files
 
+MOST_STEPS = 10_000
+"""What a range like `1-10` may stand for."""
+
 if TYPE_CHECKING:
     from cmbench.experiments.execute import Outcome
     from cmbench.experiments.kinds import Kind
@@ -52,7 +55,10 @@ def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[flo
         first, dash, last = part.partition("-")
         try:
             if dash and first and kind is int:
-                found += range(int(first), int(last) + 1)
+                steps = range(int(first), int(last) + 1)
+                if not 0 < len(steps) <= MOST_STEPS:
+                    raise UserError(f"{option} {part!r}: accepted: first-last, at most {MOST_STEPS:,} steps")
+                found += steps
             else:
                 found.append(kind(part))
         except ValueError:
@@ -96,16 +102,15 @@ def run_and_print(
 ) -> None:
     """Runs what is not finished, draws the figures, and prints the tables, or the results as JSON."""
     from cmbench.api import Machine, check_suite, run_suite
-    from cmbench.cli.finish import finish, together
+    from cmbench.cli.finish import collecting, finish, together
     from cmbench.cli.progress import Narrator
 
     files = checked_files(plot, suites)
     for suite in suites:
         check_suite(suite)  # what is wrong with the last one is said before the first one runs
-    with Narrator(quiet=quiet) as narrator:
-        outcomes = [
-            run_suite(suite, out=out, force=force, machine=Machine(device), listener=narrator) for suite in suites
-        ]
+    with Narrator(quiet=quiet) as narrator, collecting(json=json) as outcomes:
+        for suite in suites:
+            outcomes.append(run_suite(suite, out=out, force=force, machine=Machine(device), listener=narrator))
     for suite, outcome, file in zip(suites, outcomes, files, strict=True):
         draw_figure(outcome, suite, file, quiet=quiet)
     finish(together(outcomes), json=json, suites=suites)

@@ -26,8 +26,13 @@ from cmbench.cli import (
     toy,
     train,
 )
+from cmbench.cli.streams import print_anywhere
 from cmbench.errors import MissingResults, UserError
+from cmbench.experiments.text import printable
 from cmbench.version import VERSION
+
+LONGEST_LINE = 1200
+"""Characters of a message's line; of a longer one, which quotes what no person has written, its ends are shown."""
 
 app = typer.Typer(
     name="cmbench",
@@ -83,6 +88,8 @@ def main() -> None:
     Exit codes: 0 done, 1 a regression or an unmet claim, 2 the user's error, 3 a run failed, 4 results missing,
     70 a fault of ours, 130 interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        print_anywhere(stream)
     try:
         app(standalone_mode=True)
     except MissingResults as error:
@@ -122,5 +129,6 @@ def _kept(error: Exception) -> str:
 
 def _fail(message: object, code: int) -> None:
     for line in str(message).splitlines():
-        print(f"cmbench: {line}", file=sys.stderr)
+        shown = printable(line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-300:]}")
+        print(f"cmbench: {shown}", file=sys.stderr)
     sys.exit(code)

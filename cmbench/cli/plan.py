@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,7 +105,17 @@ def _of_folder(out: Path, data_dir: Path | None) -> Callable[[], Watched]:
     def identity_of(result: Result) -> str | None:
         return identity(result.settings["workload"], canonical(result.settings.get("options", {})))
 
-    return lambda: (states_of_folder(ResultStore(out), identity_of, step_of), None)
+    def look() -> Watched:
+        unreadable: list[str] = []
+        states = states_of_folder(ResultStore(out), identity_of, step_of, unreadable)
+        for line in unreadable:
+            if line not in told:
+                told.add(line)
+                print(f"cmbench: {line}", file=sys.stderr)
+        return states, None
+
+    told: set[str] = set()
+    return look
 
 
 def _of_plan(
@@ -122,7 +133,7 @@ def _of_plan(
     device = workers.places[0].device
     # To load what trains and to look at the data takes a training as long as it has taken here.
     start = time.perf_counter() - began
-    known = samples_of(ResultStore(out).results(), device) if to_probe else []
+    known = samples_of(ResultStore(out).results(unreadable=[]), device) if to_probe else []
     probed = [
         sample for each in to_probe for sample in probed_samples(each.specs, each.workload, known, pick_device(device))
     ]
@@ -130,7 +141,7 @@ def _of_plan(
     def look() -> Watched:
         store = ResultStore(out)
         states = states_of_plan(specs, store, step_of)
-        samples = [*samples_of(store.results(), device), *probed]
+        samples = [*samples_of(store.results(unreadable=[]), device), *probed]
         return states, estimate(specs, states, samples, len(workers.places), start)
 
     return look

@@ -107,7 +107,7 @@ def sharpness(
     suites = _suites(suite, targets, given)
     ways = [ways_to_measure(each, metric or (), given, at, to or ()) for each in suites]
 
-    from cmbench.cli.finish import finish, together
+    from cmbench.cli.finish import collecting, finish, together
     from cmbench.cli.progress import Narrator
     from cmbench.curvature.measure import measure_runs
     from cmbench.curvature.targets import find_targets, other_runs, runs_of
@@ -116,14 +116,15 @@ def sharpness(
 
     files = checked_files(plot, [way.metric for how in ways for way in how]) if plot else {}
     found = [find_targets(targets, out, opt or ()) if targets else runs_of(each, out, opt or ()) for each in suites]
-    with Narrator(quiet=quiet) as narrator:
-        outcome = together([
+    with Narrator(quiet=quiet) as narrator, collecting(json=json) as outcomes:
+        outcomes += (
             measure_runs(
                 own, how, out, pick_device(device),
                 force=force, data_dir=data_dir, listener=narrator, step_done=narrator.step_done,
             )
             for own, how in zip(found, ways, strict=True)
-        ])  # fmt: skip
+        )  # fmt: skip
+    outcome = together(outcomes)
     trained = [target.result for own in found for target in own]
     others = [target.result for how in ways for target in other_runs(how, out).values()]
     _draw(outcome.results, [*trained, *others], files, quiet)

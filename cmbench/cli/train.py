@@ -69,7 +69,7 @@ def train(
     suites = suites_of(suite, workload=workload, opt=opt, seed=seed, seeds=seeds, grid=grid, sets=set_)
 
     from cmbench.api import Workloads, check_suite, run_suite
-    from cmbench.cli.finish import finish, together
+    from cmbench.cli.finish import collecting, finish, together
     from cmbench.cli.progress import Narrator
     from cmbench.training.processes import is_main_process
 
@@ -83,13 +83,14 @@ def train(
         on=on,
         slurm=slurm,
     )
-    files, outcomes = checked_files(plot, suites), []
+    files = checked_files(plot, suites)
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
     if len(suites) > 1:
         for each in suites:
             check_suite(each, workloads)  # what is wrong with the last one is said before the first one runs
-    with Narrator(quiet=quiet or not is_main_process()) as narrator:
+    json = json and is_main_process()
+    with Narrator(quiet=quiet or not is_main_process()) as narrator, collecting(json=json) as outcomes:
         for number, each in enumerate(suites):
             workloads.keep(suites[number:])
             if grid:

@@ -25,7 +25,9 @@ Workload = Annotated[
         help="Another workload than the suite's: a registered one, or your own.",
     ),
 ]
-Seed = Annotated[list[int] | None, typer.Option("--seed", metavar="N", min=0, help="Only this seed. Repeatable.")]
+Seed = Annotated[
+    list[int] | None, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Only this seed. Repeatable.")
+]
 Seeds = Annotated[
     int | None,
     typer.Option("--seeds", metavar="N", min=1, help="This many seeds, from 0; with --grid from 1000, 2 if absent."),

@@ -11,6 +11,7 @@ from cmbench.errors import UserError, unknown
 from cmbench.experiments.files import folder_name
 from cmbench.experiments.sweep.axes import Axis
 from cmbench.experiments.sweep.checks import checked_space
+from cmbench.experiments.text import printable
 from cmbench.optim.hyperparameters import Hyperparameter
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.registry import HYPERPARAMETERS, PROBES, REGISTRY, get_info
@@ -65,6 +66,8 @@ def entries_of(optimizers: Any, where: str) -> Entries:
     for label, entry in optimizers.items():
         if entry is not None and not isinstance(entry, dict):
             raise UserError(f"{where}: optimizers.{label}: {entry!r}: accepted: a mapping of hyperparameters")
+        if printable(str(label)) != str(label):
+            raise UserError(f"{where}: optimizers: {label!r}: accepted: a label of one line that can be printed")
         entries[str(label)] = spelled = _spelled_out({"name": str(label)} | (entry or {}))
         if not isinstance(spelled["name"], str):
             raise UserError(f"{where}: optimizers.{label}.name: {spelled['name']!r}: accepted: a name")

@@ -9,13 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
 
-from cmbench.errors import UserError
+from cmbench.errors import Unreadable, UserError
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.listener import Listener
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.record import Measurement, Recorder
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore, Stored
+from cmbench.experiments.text import printable
 from cmbench.optim.errors import UnfitOptimizer
 
 Settings = TypeVar("Settings", bound=Frozen)
@@ -75,9 +76,9 @@ def in_turn(run: Callable[[Sequence[RunSpec[Settings]]], Iterable[Measurement]])
 def failure(error: BaseException) -> tuple[Measurement, str]:
     """What an exception makes of the run that it ended, and its traceback, where that tells more."""
     if isinstance(error, UnfitOptimizer):
-        return Measurement("failed", error=str(error)), ""
+        return Measurement("failed", error=printable(str(error))), ""
     text = "".join(traceback.format_exception(error))
-    return Measurement("failed", error=f"{type(error).__name__}: {error}"), text
+    return Measurement("failed", error=printable(f"{type(error).__name__}: {error}")), text
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,14 @@ class Outcome:
         return all(result.status == "completed" for result in self.results)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A plan was stopped; `outcome` is what there is of it."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 def execute(
     specs: Sequence[RunSpec[Settings]],
     store: ResultStore,
@@ -107,11 +116,11 @@ def execute(
     """Runs the specs that have no finished result in `store` (all of them with `force`) and stores their results.
 
     Neighbouring specs with the same `batch` key are run together. A run that raises has the status `failed`, and the
-    plan goes on; `UserError` and `KeyboardInterrupt` end it. A run counts as finished when its result holds all the
-    curves that its telemetry asks for. A finished result is replaced by a finished one only. Of specs that differ in
-    nothing but their label, one is run, and its result is kept for each; so is one that another suite has finished,
-    with its weights. Raises `UserError` before anything runs where
-    the results cannot be written.
+    plan goes on; `UserError` ends it, and an interrupt, which raises `Interrupted`. A run counts as finished when its
+    result holds all the curves that its telemetry asks for. A finished result is replaced by a finished one only. Of
+    specs that differ in nothing but their label, one is run, and its result is kept for each; so is one that another
+    suite has finished, with its weights. A file that holds no result where one should be is set aside. Raises
+    `UserError` before anything runs where the results cannot be written.
     """
     listener, recorder = listener or Listener(), Recorder(store, device)
     results: dict[Path, Result] = {}
@@ -119,7 +128,7 @@ def execute(
     twins: dict[str, list[RunSpec[Settings]]] = {}
     elsewhere: list[tuple[RunSpec[Settings], Stored]] = []
     for spec in specs:
-        found = None if force else store.find(spec)
+        found = None if force else _found(spec, store, listener)
         if found and spec.is_finished_by(found):
             results[store.path(spec)] = found
             listener.skipped(spec, found)
@@ -136,19 +145,32 @@ def execute(
         results[store.path(spec)] = result = recorder.take_over(spec, equal)
         listener.taken_over(spec, result)
     skipped = len(results)
-    for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener, recorder.record):
-        spec, ended = attempt.spec, attempt.result
-        if ended is None:
-            raise ValueError(f"{spec.title}: the engine has left it to another process")
-        results[store.path(spec)] = ended
-        if attempt.traceback:
-            listener.failed(spec, attempt.traceback)
-        if attempt.how == "found":
-            listener.found(spec, ended)
-            skipped += 1
-        else:
-            listener.ended(spec, ended)
-        for twin in twins[spec.id]:
-            results[store.path(twin)] = result = recorder.take_over(twin, Stored(store.path(spec), ended))
-            listener.taken_over(twin, result)
+    try:
+        for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener, recorder.record):
+            spec, ended = attempt.spec, attempt.result
+            if ended is None:
+                raise ValueError(f"{spec.title}: the engine has left it to another process")
+            results[store.path(spec)] = ended
+            if attempt.traceback:
+                listener.failed(spec, attempt.traceback)
+            if attempt.how == "found":
+                listener.found(spec, ended)
+                skipped += 1
+            else:
+                listener.ended(spec, ended)
+            for twin in twins[spec.id]:
+                results[store.path(twin)] = result = recorder.take_over(twin, Stored(store.path(spec), ended))
+                listener.taken_over(twin, result)
+    except KeyboardInterrupt:
+        so_far = [results[path] for spec in specs if (path := store.path(spec)) in results]
+        raise Interrupted(Outcome(so_far, skipped, specs)) from None
     return Outcome([results[store.path(spec)] for spec in specs], skipped, specs)
+
+
+def _found(spec: RunSpec, store: ResultStore, listener: Listener) -> Result | None:
+    """The stored result of `spec`; what is there and is none goes out of the way of a new one."""
+    try:
+        return store.find(spec)
+    except Unreadable as error:
+        listener.remark(spec, f"{error}; set aside as {store.set_aside(spec).name}, and run again")
+        return None

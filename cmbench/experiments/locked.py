@@ -14,6 +14,6 @@ def locked(file: Path) -> Iterator[None]:
 
     Raises `OSError` where it cannot be made.
     """
-    with open(file.with_name(file.name + ".lock"), "w") as held:
+    with open(file.with_name(file.name + ".lock"), "wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Generic
@@ -15,6 +16,7 @@ from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
 from cmbench.experiments.result import OptimizerReference, Result, SuiteReference
 from cmbench.experiments.settings import (
+    MOST_SEEDS,
     CheckpointSettings,
     ConvergenceSettings,
     ConvergenceSuite,
@@ -52,6 +54,8 @@ class RunSpec(Frozen, Generic[Settings]):
     checkpoint: CheckpointSettings | None = None
     telemetry: TelemetrySettings | None = None
     implementation: ImplementationName = "auto"
+    asked: str | None = None
+    """The seeds that it was planned with, as `seeds_text` writes them."""
 
     @property
     def chosen_optimizer(self) -> OptimizerReference:
@@ -68,7 +72,7 @@ class RunSpec(Frozen, Generic[Settings]):
     @cached_property
     def id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of what determines the outcome."""
-        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint", "telemetry", "implementation"})
+        identity = self.model_dump(mode="json", exclude={"suite", "checkpoint", "telemetry", "implementation", "asked"})
         identity["settings"] = self.settings.document()
         for name in ("workload", "surface"):
             if name in identity["settings"]:
@@ -122,6 +126,28 @@ def _references(suite: ResolvedSuite[Suite]) -> tuple[SuiteReference, list[Optim
     ]
 
 
+def seeds_text(seeds: Iterable[int]) -> str:
+    """`0-4,7`: seeds in a line."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def seeds_of(text: object) -> set[int]:
+    """The seeds that `seeds_text` has written; none for anything else."""
+    found: set[int] = set()
+    if not isinstance(text, str) or not re.fullmatch(r"\d{1,19}(-\d{1,19})?(,\d{1,19}(-\d{1,19})?)*", text):
+        return found
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1)[:MOST_SEEDS])
+    return found
+
+
 def plan_training(
     suite: ResolvedSuite[TrainSuite], data: str, seeds: Iterable[int] | None = None
 ) -> list[RunSpec[TrainSettings]]:
@@ -131,6 +157,9 @@ def plan_training(
     """
     reference, optimizers = _references(suite)
     settings = narrow(suite.settings, TrainSettings)
+    first = suite.first_seed
+    wanted = list(range(first, first + suite.settings.seeds) if seeds is None else seeds)
+    asked = seeds_text(wanted)
     return [
         RunSpec(
             kind="train",
@@ -142,8 +171,9 @@ def plan_training(
             checkpoint=suite.settings.checkpoint,
             telemetry=suite.settings.telemetry,
             implementation=suite.settings.implementation,
+            asked=asked,
         )
-        for seed in (range(suite.first_seed, suite.first_seed + suite.settings.seeds) if seeds is None else seeds)
+        for seed in wanted
         for optimizer in optimizers
     ]
 

@@ -52,7 +52,7 @@ def this_machine() -> str:
     """12 hexadecimal digits that no other host has, nor this one after it is started again."""
     parts = [platform.node()]
     with contextlib.suppress(OSError):  # where it is not Linux, the host's name must do
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
         parts.append(os.readlink("/proc/self/ns/pid"))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -61,7 +61,7 @@ def _began(pid: int) -> str | None:
     """When the process of that number began, in whatever form the system gives it; None where none runs."""
     try:
         # Its name, which may hold anything, stands in brackets; then state and, 19 further on, the start.
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except FileNotFoundError:
         if Path("/proc/self/stat").exists():
             return None

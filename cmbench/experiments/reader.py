@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ from cmbench.experiments.result import Result
 
 _SHARED = ("suite", "optimizer", "settings", "judged_by", "environment")
 """Fields that many results agree in."""
+_NOT_PRINTABLE = re.compile(
+    rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\\\\(?:[bfnrt]|u(?:00[01789]|20[026]|d[89a-f]))",
+    re.IGNORECASE,
+)
+"""What the text of a JSON file holds where one of its values is not `printable`, and seldom otherwise."""
 
 
 class ResultReader:
@@ -25,10 +31,13 @@ class ResultReader:
         self._names: dict[frozenset[str], set[str]] = {}
 
     def read(self, path: Path | str) -> Result | None:
-        """The result in the file at `path`; None where there is none, which `read_document` says more of."""
+        """The result in the file at `path`; None where there is none, or one that needs the care of `read_document`."""
         try:
             with open(path, "rb", buffering=0) as file:
-                result = Result.model_validate_json(file.read())
+                content = file.read()
+            if _NOT_PRINTABLE.search(content):
+                return None
+            result = Result.model_validate_json(content)
         except (OSError, ValidationError):
             return None
         fields = result.__dict__

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
+from cmbench.errors import Unreadable
 from cmbench.experiments.environment import environment
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, JudgedBy, Result, Status
@@ -36,28 +38,52 @@ class Recorder:
     device: str
 
     def record(self, spec: RunSpec, measurement: Measurement) -> Result:
-        """The result of the run, stored."""
+        """The result of the run, stored; one that has failed where it cannot be."""
         result = result_of(spec, measurement, self.device)
-        if _replaces(result, self.store.find(spec)):
+        if not self._replaces(result, spec):
+            return result
+        try:
             self.store.save(spec, result)
+        except OSError as error:
+            return _unwritten(result, self.store.path(spec), error)
         return result
 
     def take_over(self, spec: RunSpec, equal: Stored) -> Result:
         """The result of an equal run of another suite or label as that of `spec`, stored with its weights."""
         result = equal.result.taken_over(spec.suite, spec.optimizer)
-        if _replaces(result, self.store.find(spec)):
+        result = result.model_copy(update={"environment": result.environment | _asked(spec)})
+        if not self._replaces(result, spec):
+            return result
+        try:
             self.store.take_over(spec, result, equal.path)
+        except OSError as error:
+            return _unwritten(result, self.store.path(spec), error)
         return result
 
+    def _replaces(self, new: Result, spec: RunSpec) -> bool:
+        if new.finished:
+            return True
+        try:
+            old = self.store.find(spec)
+        except Unreadable:
+            return True
+        return old is None or not old.finished
 
-def _replaces(new: Result, old: Result | None) -> bool:
-    return new.finished or old is None or not old.finished
+
+def _unwritten(result: Result, path: Path, error: OSError) -> Result:
+    """The run is done, and yet it must be done again: nothing remembers it."""
+    problem = f"{path}: its result cannot be written: {error.strerror or error}"
+    return result.model_copy(update={"status": "failed", "error": problem})
 
 
 def _sources(spec: RunSpec) -> dict[str, str]:
     """What stands for the data and, where it is not registered, for the code of the optimizer."""
     found = {"data": spec.data, "optimizer": spec.optimizer.source if spec.optimizer else None}
     return {name: source for name, source in found.items() if source}
+
+
+def _asked(spec: RunSpec) -> dict[str, str]:
+    return {"asked_seeds": spec.asked} if spec.asked else {}
 
 
 def result_of(spec: RunSpec, measurement: Measurement, device: str) -> Result:
@@ -77,6 +103,6 @@ def result_of(spec: RunSpec, measurement: Measurement, device: str) -> Result:
         lanes=measurement.lanes,
         curves=measurement.curves,
         cost=measurement.cost,
-        environment=environment(device) | measurement.environment | _sources(spec),
+        environment=environment(device) | measurement.environment | _sources(spec) | _asked(spec),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

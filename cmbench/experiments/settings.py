@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_serializer, field_validator, model_validator
 from typing_extensions import Self
 
 from cmbench.experiments.frozen import Frozen
@@ -15,7 +15,19 @@ from cmbench.experiments.schedule import PositiveInt, Schedule
 from cmbench.optim.hyperparameters import ImplementationName
 
 SharpnessCoefficient = Annotated[float, Field(gt=1)]
-Interval = tuple[float, float]
+
+
+def _increasing(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1]:
+        raise ValueError("a domain is [low, high] with low < high")
+    return value
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_increasing)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+MOST_SEEDS, MOST_THREADS = 10_000, 1024
+MOST_NUMBERS = 10_000_000
+"""Seeds of a suite, threads of a run, numbers that the starts of a cell hold, and steps: more is a slip of the pen."""
 
 
 class CheckpointSettings(Frozen):
@@ -100,7 +112,7 @@ class TrainSettings(Frozen):
 
     workload: str
     options: dict[str, Any] = Field(default={})
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(ge=1)
     schedule: Schedule = Schedule()
     loss_bound: float = Field(
@@ -129,13 +141,15 @@ class TrainSettings(Frozen):
 class _Cells(Frozen):
     """What all cells of a landscape suite have in common."""
 
-    dim: int = Field(default=2, ge=1)
+    dim: int = Field(default=2, ge=1, le=MOST_NUMBERS)
     domain: Interval | None = Field(
         default=None, description="start points are uniform in it; the surface's own if absent"
     )
-    starts: int = Field(default=20, ge=0, description="how many are drawn; 0 where start points are given instead")
+    starts: int = Field(
+        default=20, ge=0, le=MOST_NUMBERS, description="how many are drawn; 0 where start points are given instead"
+    )
     start_points: tuple[tuple[float, ...], ...] | None = Field(default=None, description="given, before those drawn")
-    steps: int = Field(default=500, ge=1)
+    steps: int = Field(default=500, ge=1, le=MOST_NUMBERS)
     schedule: Schedule = Schedule()
 
     @property
@@ -148,13 +162,6 @@ class _Cells(Frozen):
     def _of_factors(cls, value: Schedule) -> Schedule:
         if value.is_class:
             raise ValueError("a scheduler class is for training: accepted on landscapes: a named schedule")
-        return value
-
-    @field_validator("domain")
-    @classmethod
-    def _increasing(cls, value: Interval | None) -> Interval | None:
-        if value is not None and not value[0] < value[1]:
-            raise ValueError("a domain is [low, high] with low < high")
         return value
 
     @model_validator(mode="before")
@@ -171,6 +178,8 @@ class _Cells(Frozen):
             raise ValueError(f"every start point needs {self.dim} coordinates")
         if not self.starts and not self.start_points:
             raise ValueError("starts: 0: accepted without start_points: a number >= 1")
+        if self.count * self.dim > MOST_NUMBERS:
+            raise ValueError(f"{self.count:,} starts in {self.dim:,}-D: accepted: {MOST_NUMBERS:,} numbers together")
         return self
 
 
@@ -181,6 +190,12 @@ class _ToyCells(_Cells):
         default=None, description="eigenvalues, one per dim"
     )
     trace: tuple[PositiveInt, ...] = Field(default=(), description="steps, counted from 1, whose buffer is recorded")
+
+    @model_validator(mode="after")
+    def _trace_is_run(self) -> Self:
+        if beyond := [step for step in self.trace if step > self.steps]:
+            raise ValueError(f"trace: {beyond[0]}: accepted: steps from 1 to {self.steps}, which is the last")
+        return self
 
 
 class LandscapeSettings(_Cells):
@@ -206,7 +221,9 @@ class EscapeSettings(LandscapeSettings):
 class _Quadratics(Frozen):
     """The quadratics of a convergence suite."""
 
-    condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = (1, 10, 100, 1000, 10000)
+    condition_numbers: tuple[Annotated[float, Field(ge=1)], ...] = Field(
+        default=(1, 10, 100, 1000, 10000), min_length=1
+    )
 
 
 class ConvergenceSettings(_Quadratics):
@@ -237,7 +254,7 @@ class TrainSuite(TrainSettings, SuiteBase):
     """`kind: train`"""
 
     kind: Literal["train"]
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=MOST_SEEDS)
     grid: dict[str, tuple[Any, ...]] = Field(default={}, description="values that `--grid` tries, by hyperparameter")
     space: dict[str, Any] = Field(default={}, description="what `cmbench sweep` tries, by hyperparameter or setting")
     checkpoint: CheckpointSettings = CheckpointSettings()
@@ -254,7 +271,7 @@ class _Surfaces(_Cells, SuiteBase):
     of `sharpness`.
     """
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     surface: str | None = None
     surfaces: dict[str, Interval | None] = Field(default={})
     sharpness: tuple[SharpnessCoefficient, ...] = ()
@@ -282,7 +299,7 @@ class EscapeSuite(_Surfaces):
 
     kind: Literal["escape-ratio"]
     surface: str | None = "sharp_flat"
-    sharpness: tuple[SharpnessCoefficient, ...]
+    sharpness: tuple[SharpnessCoefficient, ...] = Field(min_length=1)
 
 
 class SharpnessSuite(HowToMeasure, SuiteBase):
@@ -306,8 +323,8 @@ class ConvergenceSuite(_Quadratics, SuiteBase):
     """`kind: convergence`"""
 
     kind: Literal["convergence"]
-    capacity: tuple[Annotated[int, Field(ge=0)], ...] = (0, 5)
-    beta: tuple[Annotated[float, Field(ge=0, lt=1)] | None, ...] = (None, 0.9)
+    capacity: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 5), min_length=1)
+    beta: tuple[Annotated[float, Field(ge=0, lt=1)] | None, ...] = Field(default=(None, 0.9), min_length=1)
 
 
 LandscapeSuite = ToySuite | EscapeSuite

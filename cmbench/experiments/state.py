@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from cmbench.experiments.files import RESULT, RESUME, folder_name
+from cmbench.errors import Unreadable
+from cmbench.experiments.files import RESUME, folder_name
 from cmbench.experiments.lease import Held, Leases
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
@@ -55,7 +56,11 @@ def states_of_plan(specs: Sequence[RunSpec[TrainSettings]], store: ResultStore, 
 
     def state(spec: RunSpec[TrainSettings]) -> RunState:
         missing = RunState(spec.suite.name, spec.label, spec.seed, spec.id, "missing")
-        found, held = store.find(spec), leases.get(spec.id)
+        held = leases.get(spec.id)
+        try:
+            found = store.find(spec)
+        except Unreadable as error:
+            return replace(missing, status="stale", detail=str(error))
         if found is None or not spec.is_finished_by(found):
             equal = store.find_equal(spec)
             found = equal.result if equal else found
@@ -66,17 +71,19 @@ def states_of_plan(specs: Sequence[RunSpec[TrainSettings]], store: ResultStore, 
             return unfinished
         folder = store.path(spec).parent
         if folder not in beside:
-            beside[folder] = [store.read(path) for path in sorted(folder.glob(f"*{RESULT}"))]
+            beside[folder] = [result for _, result in store.results_in(folder, unreadable=[])]
         changes = [change for result in beside[folder] if (change := _changed(spec, result))]
         return replace(missing, status="stale", detail=changes[0]) if changes else missing
 
     return [state(spec) for spec in specs]
 
 
-def states_of_folder(store: ResultStore, identity_of: IdentityOf, step_of: StepOf) -> list[RunState]:
-    """Where every training run stands that has left something in the folder."""
+def states_of_folder(
+    store: ResultStore, identity_of: IdentityOf, step_of: StepOf, unreadable: list[str]
+) -> list[RunState]:
+    """Where every training run stands that has left something in the folder; adds what is wrong with files there."""
     leases, states = Leases(store.root).all(), list[RunState]()
-    for path, result in store.results():
+    for path, result in store.results(unreadable=unreadable):
         if result.kind != "train":
             continue
         one = RunState(result.suite.name, result.label, result.seed, result.id, "missing")

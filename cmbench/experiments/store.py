@@ -8,35 +8,46 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from cmbench.errors import UserError
+from cmbench.errors import Unreadable, UserError
 from cmbench.experiments.atomic import write_bytes
-from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
+from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name, set_aside
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.reader import ResultReader, json_files
 from cmbench.experiments.result import Result
+from cmbench.experiments.text import all_printable
 
 Document = TypeVar("Document", bound=BaseModel)
 
 
 def read_document(path: Path | str, model: type[Document], what: str, missing: str = "") -> Document:
-    """The JSON file at `path` as a `model`; raises `UserError` naming the file where it holds no `what`.
+    """The JSON file at `path` as a `model`, its texts printable; raises `Unreadable` where it holds no `what`.
 
-    `missing` is what is said not to exist where there is no file, by default `what`.
+    `missing` is what is said not to exist where there is no file, by default `what`. A document of a later schema is no
+    broken one: it raises a plain `UserError`.
     """
+    document: Any = None
     try:
-        return model.model_validate(json.loads(Path(path).read_text()))
+        document = all_printable(json.loads(Path(path).read_text(encoding="utf-8")))
+        return model.model_validate(document)
     except FileNotFoundError:
         raise UserError(f"{path}: no such {missing or what}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path}: not a {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, ValueError, RecursionError) as error:  # no text, no JSON, nested too deep, a number too long
-        raise UserError(f"{path}: not a {what}: {error}") from None
+        if first["loc"] == ("schema",) and "cmbench" in str(first["input"]):
+            problem = (
+                f"{path}: a {what} of the schema {first['input']!r}: {first['msg']}: a later cmbench has written it?"
+            )
+            raise UserError(problem) from None
+        raise Unreadable(f"{path}: not a {what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:  # no text, no JSON, nested too deep, a number too long
+        raise Unreadable(f"{path}: not a {what}: {error}") from None
 
 
 def _link(source: Path, target: Path) -> None:
@@ -70,12 +81,16 @@ class ResultStore:
         return self.root / folder_name(spec.suite.name) / folder_name(spec.label) / f"{spec.id}{suffix}"
 
     def find(self, spec: RunSpec) -> Result | None:
-        """The stored result of `spec`, if there is one."""
+        """The stored result of `spec`, if there is one; raises `Unreadable` where its file holds none."""
         path = self.path(spec)
         try:
             return self._reader.read(path) or (self.read(path) if path.exists() else None)
         except OSError as error:
             raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
+
+    def set_aside(self, spec: RunSpec) -> Path:
+        """Renames the file of the result of `spec`, which holds none, so that another takes its place."""
+        return set_aside(self.path(spec))
 
     def find_equal(self, spec: RunSpec, *, anew: bool = False) -> Stored | None:
         """A finished result of the same run that was done for another suite or label, and answers `spec`.
@@ -133,7 +148,21 @@ class ResultStore:
         """The result in the file at `path`; raises `UserError` naming the file when it holds none."""
         return read_document(path, Result, "result")
 
-    def results(self, suite: str | None = None) -> Iterator[tuple[Path, Result]]:
-        """Every stored result with its path, ordered by path; of one suite where `suite` is given."""
-        for path in json_files(self.root / folder_name(suite) if suite else self.root):
-            yield path, self._reader.read(path) or self.read(path)
+    def results(self, suite: str | None = None, unreadable: list[str] | None = None) -> Iterator[tuple[Path, Result]]:
+        """Every stored result with its path, ordered by path; of one suite where `suite` is given.
+
+        Of a file that holds none, what is wrong is added to `unreadable`; where that is None, it is raised.
+        """
+        return self.results_in(self.root / folder_name(suite) if suite else self.root, unreadable)
+
+    def results_in(self, folder: Path, unreadable: list[str] | None = None) -> Iterator[tuple[Path, Result]]:
+        """The same of those below one folder."""
+        for path in json_files(folder):
+            try:
+                yield path, self._reader.read(path) or self.read(path)
+            except UserError as error:
+                if not path.exists():  # another process has removed it since
+                    continue
+                if unreadable is None:
+                    raise
+                unreadable.append(str(error))

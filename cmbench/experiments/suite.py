@@ -42,6 +42,7 @@ from cmbench.experiments.settings import (
     TrainSuite,
 )
 from cmbench.experiments.sweep.checks import check_settings, checked_space
+from cmbench.experiments.text import printable
 from cmbench.experiments.workload_options import joined_workload, split_workload
 from cmbench.optim.registry import HYPERPARAMETERS, REGISTRY
 from cmbench.plugins.resolve import beside
@@ -109,9 +110,11 @@ def read_suite(name_or_file: str) -> tuple[str, Path, dict[str, Any]]:
             raise unknown("suite", name_or_file, suites, "--suite")
         path = suites[name]
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+    if printable(path.name) != path.name:
+        raise UserError(f"--suite {name_or_file}: accepted: a name of letters, digits and signs that can be printed")
     content = copy.deepcopy(_parsed(text, path.name))
     if not isinstance(content, dict):
         raise UserError(f"{path.name}: a suite is a mapping of keys to values, not {type(content).__name__}")
@@ -132,7 +135,7 @@ def suites_of(place: str) -> list[str]:
     kind, number, column = match.groups()
     found = []
     for name, path in builtin_suites().items():
-        paper = (yaml.parse(path.read_text(), path.name) or {}).get("paper") or {}
+        paper = (_parsed(path.read_text(encoding="utf-8"), path.name) or {}).get("paper") or {}
         here = paper.get(kind) == int(number) and column in (None, paper.get("column"))
         if here or f"{kind}{number}" in paper.get("also", ()):
             found.append(name)
@@ -271,9 +274,10 @@ def _explain(error: ValidationError, where: str, suite_type: type, origin: dict[
         elif problem["type"] == "missing":
             lines.append(f"{place}: missing")
         else:
-            message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "accepted:")
-            value = f" {problem['input']!r}" if key else ""
-            lines.append(f"{place}:{value}{source}: {message}")
+            message = problem["msg"].removeprefix("Value error, ").removesuffix(" after validation, not 0")
+            message = message.replace("Input should be", "accepted:").replace("Tuple should have", "accepted:")
+            value = f": {problem['input']!r}" if key else ""
+            lines.append(f"{place}{value}{source}: {message}")
     return "\n".join(lines)
 
 

@@ -47,7 +47,19 @@ class Hyperparameter:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def as_float(value: Any) -> Any:
+    """A whole number as a float, also in a pair: `1` and `1.0` are one setting. Anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(as_float, value))
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return value
 
 
 def _at_least_zero(value: Any) -> bool:
@@ -75,28 +87,32 @@ def _is_learning_rate(value: Any) -> bool:
     if getattr(value, "ndim", 0):
         return False
     try:
-        return _at_least_zero(value.item())
+        return _at_least_zero(as_float(value.item()))
     except RuntimeError:
         return True
 
 
-def _without_dimensions(value: Any) -> Any:
-    """A tensor of one element as a view (): what changes the one changes the other."""
-    return value.reshape(()) if getattr(value, "ndim", 0) and value.reshape(-1).shape == (1,) else value
+def _learning_rate(value: Any) -> Any:
+    """`as_float`, and a tensor of one element as a view (): what changes the one changes the other."""
+    is_one = getattr(value, "ndim", 0) and value.reshape(-1).shape == (1,)
+    return value.reshape(()) if is_one else as_float(value)
 
 
 # A tensor is read back where it is given to an optimizer, and never in a step.
-LR = Hyperparameter("lr", 1e-3, "learning rate α", "a number >= 0", _is_learning_rate, _without_dimensions)
+LR = Hyperparameter("lr", 1e-3, "learning rate α", "a number >= 0", _is_learning_rate, _learning_rate)
 BETAS = Hyperparameter(
     "betas",
     (0.9, 0.999),
     "decay rates (β₁, β₂) of the two moments",
     "two numbers in [0, 1)",
     lambda value: isinstance(value, tuple) and len(value) == 2 and all(is_rate(beta) for beta in value),
+    as_float,
 )
-EPS = Hyperparameter("eps", 1e-8, "added to the root of the second moment", "a number >= 0", _at_least_zero)
-WEIGHT_DECAY = Hyperparameter("weight_decay", 0.0, "decoupled for adam, else L2", "a number >= 0", _at_least_zero)
-MOMENTUM = Hyperparameter("momentum", 0.0, "decay rate of the momentum", "a number in [0, 1)", is_rate)
+EPS = Hyperparameter("eps", 1e-8, "added to the root of the second moment", "a number >= 0", _at_least_zero, as_float)
+WEIGHT_DECAY = Hyperparameter(
+    "weight_decay", 0.0, "decoupled for adam, else L2", "a number >= 0", _at_least_zero, as_float
+)
+MOMENTUM = Hyperparameter("momentum", 0.0, "decay rate of the momentum", "a number in [0, 1)", is_rate, as_float)
 CAPACITY = Hyperparameter(
     "capacity",
     5,
@@ -110,6 +126,7 @@ DECAY = Hyperparameter(
     "of the priorities, per step (λ)",
     "a number in (0, 1]",
     lambda value: _is_number(value) and 0 < value <= 1,
+    as_float,
 )
 PRIORITY = Hyperparameter(
     "priority",
@@ -137,5 +154,7 @@ FIRST_STEP = Hyperparameter(
     *_one_of(*get_args(FirstStep)),
     only_where_set=True,
 )
-RHO = Hyperparameter("rho", 0.05, "length of the step to SAM's probe (ρ)", "a number >= 0", _at_least_zero)
-GAMMA = Hyperparameter("gamma", 0.01, "step size to the extragradient's probe (γ)", "a number >= 0", _at_least_zero)
+RHO = Hyperparameter("rho", 0.05, "length of the step to SAM's probe (ρ)", "a number >= 0", _at_least_zero, as_float)
+GAMMA = Hyperparameter(
+    "gamma", 0.01, "step size to the extragradient's probe (γ)", "a number >= 0", _at_least_zero, as_float
+)

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from cmbench.optim.errors import UnfitOptimizer
 from cmbench.optim.factory import PROBES as PROBE_CLASSES
-from cmbench.optim.hyperparameters import FIRST_STEP, Hyperparameter
+from cmbench.optim.hyperparameters import FIRST_STEP, Hyperparameter, as_float
 from cmbench.optim.memories import MEMORIES
 from cmbench.optim.memory_over import MemoryOver, decay_of_mean
 from cmbench.optim.registry import PROBES, accepted
@@ -139,6 +139,8 @@ class Outside:
         default = self.arguments[name].default
         if isinstance(value, str) and isinstance(default, (int, float)):
             raise ValueError(f"invalid {name}: {value!r} (accepted: a number, as its default {default!r})")
+        if isinstance(default, float):
+            return as_float(value)
         return tuple(value) if isinstance(value, list) and not isinstance(default, list) else value
 
     def build(

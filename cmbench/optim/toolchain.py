@@ -42,7 +42,7 @@ def library(defines: tuple[str, ...]) -> ctypes.CDLL:
     """
     compiler = _compiler()
     own = (*_FLAGS, *os.environ.get("CFLAGS", "").split(), *(f"-D{define}" for define in defines))
-    marks = (SOURCE.read_text(), _version(compiler), _processor(), compiler, *_THREADS, *own)
+    marks = (SOURCE.read_text(encoding="utf-8"), _version(compiler), _processor(), compiler, *_THREADS, *own)
     name = f"{hashlib.sha256(chr(0).join(marks).encode()).hexdigest()[:32]}.so"
     try:
         place = folder()
@@ -107,7 +107,7 @@ def _version(compiler: str) -> str:
 def _processor() -> str:
     """What `-march=native` stands for: the processor's name and what it can do."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU "))}))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cmbench.experiments.plan import seeds_text
+from cmbench.experiments.result import Result
+from cmbench.experiments.text import canonical
 from cmbench.report.results import Results, load_results
+from cmbench.report.runs.run import asked_seeds
 from cmbench.report.table import Table
 from cmbench.report.tables.build import GroupTables, grouped_tables
 from cmbench.report.tables.places import missing_in, place_tables
@@ -49,8 +53,8 @@ def ask(out: Path | str, suites: Sequence[str] = (), tables: Sequence[int] = (),
         results = load_results(out, suites)
         groups = grouped_tables(results)
         missing += results.missing
-        if suites:
-            missing += missing_in([table for each in groups for table in each.tables], out)
+        shown = [table for each in groups for table in each.tables]
+        missing += missing_in(shown, out) if suites else _unfinished(results)
     every = load_results(out) if places else results
     found = [place_tables(kind, number, every, out) for kind, number in places]
     missing += [line for place in found for line in place.missing]
@@ -58,3 +62,21 @@ def ask(out: Path | str, suites: Sequence[str] = (), tables: Sequence[int] = (),
     own = {place: every.of_place(*place) for place in places}
     absent = tuple(dict.fromkeys(missing))
     return Asked(out, tuple(suites), tuple(places), results, own, tuple(groups), of_places, absent)
+
+
+def _unfinished(results: Iterable[Result]) -> list[str]:
+    """A line for every optimizer of a suite of which a command was to train seeds that have not come to their end."""
+    asked: dict[tuple[str, str, str], set[int]] = {}
+    there: dict[tuple[str, str, str], set[int]] = {}
+    for result in results:
+        optimizer = result.optimizer
+        if result.kind == "train" and optimizer:
+            same = canonical([optimizer.name, optimizer.hyperparameters, result.settings])
+            key = (result.suite.name, optimizer.label, same)
+            asked[key] = asked.get(key, set()) | asked_seeds(result)
+            there.setdefault(key, set()).update(set() if result.status == "interrupted" else {result.seed})
+    return [
+        f"{suite}: {label}: not finished: seeds {seeds_text(left)}; the same cmbench train goes on from there"
+        for (suite, label, settings), seeds in asked.items()
+        if (left := seeds - there[suite, label, settings])
+    ]

@@ -25,7 +25,7 @@ class Results(Sequence[Result]):
     """Results in the order of their files: a sequence of records.
 
     `suites` are those that were given by file, which say more than a name does; `missing` holds a message for each
-    suite of which there is no result.
+    suite of which there is no result, and for each file that should hold one and does not.
     """
 
     records: tuple[Result, ...]
@@ -68,28 +68,33 @@ class Results(Sequence[Result]):
 def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) -> Results:
     """Reads the results below the folder `out`: all of them, or those of the `suites` given by name, place or file.
 
-    Raises `UserError` naming a file that holds no result, or a suite file that cannot be used. A suite of which there
-    is no result is no error: `missing` says what would produce it.
+    Raises `UserError` for a suite file that cannot be used. A suite of which there is no result is no error: `missing`
+    says what would produce it. Nor is a file that holds no result, which is passed over: `missing` says what is wrong.
     """
     out, store = Path(out), ResultStore(out)
+    unreadable: list[str] = []
     names = [suites] if isinstance(suites, str) else suites
     if not names:
         with collector_paused():
-            found = tuple(result for _, result in store.results())
-        missing = [] if found else [f"{out}: no results; for some: cmbench train --suite digits{out_option(out)}"]
-        return Results(found, (), tuple(missing))
+            found = tuple(result for _, result in store.results(unreadable=unreadable))
+        missing = (
+            []
+            if found or unreadable
+            else [f"{out}: no results; for some: cmbench train --suite digits{out_option(out)}"]
+        )
+        return Results(found, (), (*unreadable, *missing))
     results, given, missing = [], [], []
     for name in dict.fromkeys(each for given_name in names for each in _meant(given_name, out)):
         suite = load_suite(name) if is_file_name(name) else shipped(name)
         stem = suite.name if suite else name
         with collector_paused():
-            own = [result for _, result in store.results(stem) if result.suite.name == stem]
+            own = [result for _, result in store.results(stem, unreadable) if result.suite.name == stem]
         results += own
         if suite and is_file_name(name):
             given.append(suite)
         if not own:
             missing.append(_what_is_missing(out, name, stem, suite))
-    return Results(tuple(results), tuple(given), tuple(missing))
+    return Results(tuple(results), tuple(given), (*unreadable, *missing))
 
 
 def _what_is_missing(out: Path, name: str, stem: str, suite: ResolvedSuite | None) -> str:

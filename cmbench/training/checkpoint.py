@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
-from cmbench.errors import UserError
+from cmbench.errors import Unreadable, UserError
 from cmbench.experiments.atomic import write_atomically
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Writes tensors, numbers, strings and containers of them, whole or not at all."""
-    write_atomically(path, lambda file: torch.save(content, file))
+    """Writes tensors, numbers, strings and containers of them, whole or not at all.
+
+    Raises `OSError` where it cannot be written: torch's own error does not say why.
+    """
+    refused: list[OSError] = []
+
+    def write(file: IO[bytes]) -> None:
+        try:
+            torch.save(content, _Noting(file, refused))  # type: ignore[arg-type]  # it only writes
+        except RuntimeError:
+            if refused:
+                raise refused[0] from None
+            raise
+
+    write_atomically(path, write)
+
+
+class _Noting:
+    """A file that notes why it could not be written."""
+
+    def __init__(self, file: IO[bytes], refused: list[OSError]) -> None:
+        self._file, self._refused = file, refused
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._refused.append(error)
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, on the CPU; raises `UserError` naming a file that is something else."""
+    """What `save` wrote, on the CPU; raises `Unreadable` naming a file that is something else."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
     except Exception as error:
         # torch raises whatever its unpickler or zip reader meets first.
-        raise UserError(f"{path}: not a checkpoint ({type(error).__name__}); remove it, or use --force") from None
+        raise Unreadable(f"{path}: not a checkpoint ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise Unreadable(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
     return content
 
 
@@ -37,13 +69,19 @@ def step_of(path: Path) -> int | None:
     return step if isinstance(step, int) else None
 
 
-def load_to_resume(path: Path, processes: int, device: torch.device) -> dict[str, Any]:
-    """A checkpoint to go on from; raises `UserError` for one of another version, of so many other `processes`, or made
-    on another kind of device.
+def load_to_resume(path: Path, run: str, processes: int, device: torch.device) -> dict[str, Any]:
+    """A checkpoint of the `run` to go on from.
+
+    Raises `Unreadable` for what is none, and `UserError` for one of so many other `processes`, or made on another kind
+    of device.
     """
     content = load(path)
-    if not isinstance(content, dict) or not {"learner", "processes", "device", "telemetry"} <= content.keys():
-        raise UserError(f"{path}: a checkpoint of another version of cmbench; remove it, or use --force")
+    if missing := {"learner", "processes", "device", "telemetry", "position", "threads"} - content.keys():
+        raise Unreadable(f"{path}: not a checkpoint of this version of cmbench (it lacks {', '.join(sorted(missing))})")
+    if content.get("run", run) != run:
+        raise Unreadable(f"{path}: a checkpoint of another run")
+    if not isinstance(content["processes"], list):
+        raise Unreadable(f"{path}: not a checkpoint (its processes are no list)")
     if (found := len(content["processes"])) != processes:
         raise UserError(f"{path}: a checkpoint of {found} processes, not {processes}; use as many, or --force")
     if content["device"] != device.type:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from cmbench.errors import UserError
 from cmbench.experiments.outside import build, is_probed
@@ -264,6 +265,7 @@ class Learner:
         else:
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
+            _check_state(self.optimizer)
         if self.scaler:
             self.scaler.load_state_dict(saved["scaler"])
         if self.average:
@@ -271,3 +273,13 @@ class Learner:
 
     def _base(self) -> Any:
         return getattr(self.optimizer, "base", self.optimizer)
+
+
+def _check_state(optimizer: Optimizer) -> None:
+    """Raises `ValueError` where a moment has another shape than its parameter: torch takes it, and stumbles later."""
+    for layer in layers(optimizer):
+        for parameter, state in layer.state.items():
+            for name in ("exp_avg", "exp_avg_sq", "square_avg", "momentum_buffer"):
+                moment = state.get(name)
+                if isinstance(moment, Tensor) and moment.shape != parameter.shape:
+                    raise ValueError(f"{name} of shape {[*moment.shape]} for a parameter of {[*parameter.shape]}")

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cmbench.errors import UserError
+from cmbench.errors import Unreadable, UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
@@ -93,10 +93,19 @@ class SharedStore(ResultStore):
         self._processes = processes
 
     def find(self, spec: RunSpec) -> Result | None:
-        found: Result | None = self._processes.broadcast(
-            super().find(spec) if self._processes.is_main_process else None
-        )
+        found: Result | Unreadable | None = None
+        try:
+            if self._processes.is_main_process:
+                found = super().find(spec)
+        except Unreadable as error:
+            found = error
+        found = self._processes.broadcast(found)
+        if isinstance(found, Unreadable):
+            raise found
         return found
+
+    def set_aside(self, spec: RunSpec) -> Path:
+        return super().set_aside(spec) if self._processes.is_main_process else self.path(spec)
 
     def find_equal(self, spec: RunSpec, *, anew: bool = False) -> Stored | None:
         found: Stored | None = self._processes.broadcast(

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cmbench.errors import Unreadable
 from cmbench.experiments.files import BEST, WEIGHTS
 from cmbench.experiments.listener import Progress
 from cmbench.experiments.plan import RunSpec
@@ -72,13 +73,24 @@ def train(
     _warm_up()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    learner = Learner(spec, workload, device, processes)
-    for task in workload.tasks:
-        learner.check_batches(task)
-    run_files = RunFiles(spec, files, learner, processes, verify)
-    if not resume:
-        run_files.forget()
-    run = _Run(spec, workload, learner, run_files, processes, observer, gauges, interrupt)
+
+    def made() -> _Run:
+        learner = Learner(spec, workload, device, processes)
+        for task in workload.tasks:
+            learner.check_batches(task)
+        run_files = RunFiles(spec, files, learner, processes, verify, observer.remark)
+        if not resume:
+            run_files.forget()
+        return _Run(spec, workload, learner, run_files, processes, observer, gauges, interrupt)
+
+    run = made()
+    try:
+        run.resume()
+    except Unreadable as error:
+        observer.remark(f"{error}; set aside as {run.files.set_aside()}: from the beginning")
+        run = made()
+        run.resume()
+    learner, run_files = run.learner, run.files
     observer.started(run.position.step, run.length.steps)
     ending, position = run.to_its_end(), run.position
     if ending.status != "interrupted":
@@ -113,15 +125,20 @@ class _Run:
         self.length = Length.of(spec.settings, self.tasks)
         self.carries: list[Any] | None
         self.rate = rate_of(self.settings.schedule, learner, self.length)
+        self.gauges = gauges
+
+    def resume(self) -> None:
+        """Goes to where its checkpoint was made, else to the beginning; raises as `RunFiles.resume`."""
+        files, learner = self.files, self.learner
         resumed = files.resume(self.rate, self.length.epochs)
         if resumed is None and files.is_there:
-            observer.remark("its checkpoint lacks what the telemetry asks for: from the beginning")
+            self.observer.remark("its checkpoint lacks what the telemetry asks for: from the beginning")
         self.position, self.carries = resumed or (Position(), None)
         self.telemetry = files.telemetry
         learner.stepper.evaluations = self.position.gradient_evaluations
-        measured = gauges(self.telemetry, self.settings.batch_size)
+        measured = self.gauges(self.telemetry, self.settings.batch_size)
         self.epoch_end = EpochEnd(learner, self.tasks, self.telemetry, measured, self.position)
-        self.readout = Readout(processes, learner.device, self.kept.every_minutes)
+        self.readout = Readout(self.processes, learner.device, self.kept.every_minutes)
         self.clock = Clock(self.position.wall_seconds)
 
     def to_its_end(self) -> Ending:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from cmbench.optim.hyperparameters import EPS, LR, MOMENTUM, WEIGHT_DECAY, Hyperparameter, is_rate
+from cmbench.optim.hyperparameters import EPS, LR, MOMENTUM, WEIGHT_DECAY, Hyperparameter, as_float, is_rate
 from cmbench.optim.rules.base import Rule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ALPHA = Hyperparameter("alpha", 0.99, "decay rate of the second moment", "a number in [0, 1)", is_rate)
+ALPHA = Hyperparameter("alpha", 0.99, "decay rate of the second moment", "a number in [0, 1)", is_rate, as_float)
 
 
 class Numbers(NamedTuple):

@@ -30,5 +30,10 @@ def render_csv(tables: Sequence[Table]) -> str:
                 who = [row.title, row.label, row.optimizer, json.dumps(dict(row.hyperparameters))]
                 measured = [column.key, cell.value, cell.spread, cell.n, low, high, str(cell.best).lower()]
                 place = [table.suite, table.kind, table.title, differs]
-                writer.writerow([*place, *who, *measured, "; ".join(cell.notes), runs, *paper])
+                writer.writerow(map(_no_formula, [*place, *who, *measured, "; ".join(cell.notes), runs, *paper]))
     return stream.getvalue()
+
+
+def _no_formula(value: object) -> object:
+    """A text that a spreadsheet would take for a formula begins with an apostrophe, which it takes for a text's."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

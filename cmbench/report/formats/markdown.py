@@ -40,4 +40,4 @@ def escaped(text: str) -> str:
     """`text` with what Markdown would take for markup escaped."""
     for character in "\\|*_<`":
         text = text.replace(character, "\\" + character)
-    return text
+    return text.replace("](", "]\\(")  # a link; brackets alone are those of intervals

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cmbench.experiments.plan import seeds_of
 from cmbench.experiments.result import OptimizerReference, Result, Status
 
 
@@ -23,6 +24,11 @@ class Run:
     def status(self) -> Status | Literal["missing"]:
         """The status of its result, `missing` where there is none."""
         return self.result.status if self.result else "missing"
+
+
+def asked_seeds(result: Result) -> set[int]:
+    """The seeds that the command which made the result had planned."""
+    return seeds_of(result.environment.get("asked_seeds"))
 
 
 def completed(runs: Iterable[Run]) -> list[Result]:

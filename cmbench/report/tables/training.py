@@ -23,7 +23,7 @@ from cmbench.report.paper.numbers import SPEED_UPS, PaperValue
 from cmbench.report.runs.by_optimizer import OptimizerRuns, runs_by_optimizer
 from cmbench.report.runs.counts import count_seeds
 from cmbench.report.runs.groups import Group
-from cmbench.report.runs.run import Run, completed
+from cmbench.report.runs.run import Run, asked_seeds, completed
 from cmbench.report.table import RunCounts, Table
 from cmbench.report.tables.fill import fill, make_table, mark_best, without_empty
 from cmbench.report.tables.footnotes import failures, paper_notes, spread_note, survivors_note
@@ -45,6 +45,8 @@ def training_tables(group: Group, measured: Sequence[Result]) -> list[Table]:
         *telemetry_columns(done),
     ]
     seeds = {run.seed for run in group.runs if run.planned}
+    if not group.suite.has_plan:
+        seeds = seeds.union(*(asked_seeds(run.result) for run in group.runs if run.result))
 
     def count(runs: Sequence[Run]) -> RunCounts:
         own = {run.seed for run in runs}

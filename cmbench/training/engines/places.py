@@ -11,6 +11,7 @@ import torch
 
 from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
+from cmbench.experiments.settings import MOST_THREADS
 
 MEMORY_PER_JOB = 2 * 2**30
 """Bytes that `auto` reckons with for a training on a CPU."""
@@ -43,6 +44,8 @@ def workers_of(
         raise UserError("--device and --devices: accepted: one of them")
     for name in devices:
         pick_device(name)
+    if (threads or 1) > MOST_THREADS:
+        raise UserError(f"--threads {threads}: accepted: 1 to {MOST_THREADS}")
     if devices:
         chosen = list(devices)
     elif device or not torch.cuda.is_available():
