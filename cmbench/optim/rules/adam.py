@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -56,5 +57,8 @@ class Adam(Rule):
     def apply(
         self, param: Tensor, direction: Tensor, observed: Tensor, state: Mapping[str, Tensor], n: Numbers
     ) -> None:
-        deviation = state["exp_avg_sq"].lerp_(observed.square(), n.observation).sqrt()
+        mean = state["exp_avg_sq"].lerp_(observed.square(), n.observation)
+        # One that has overflown stays infinite, as in torch's classes, where inf − inf would be NaN. (A gradient that
+        # is NaN makes the direction so.)
+        deviation = mean.nan_to_num_(math.inf, math.inf).sqrt()
         param.sub_(direction.div(deviation.mul_(n.root).add_(n.eps)).mul_(n.step_size))

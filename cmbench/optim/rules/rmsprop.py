@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -49,7 +50,10 @@ class RMSprop(Rule):
     def apply(
         self, param: Tensor, direction: Tensor, observed: Tensor, state: Mapping[str, Tensor], n: Numbers
     ) -> None:
-        deviation = state["square_avg"].lerp_(observed.square(), n.observation).sqrt()
+        mean = state["square_avg"].lerp_(observed.square(), n.observation)
+        # One that has overflown stays infinite, as in torch's classes, where inf − inf would be NaN. (A gradient that
+        # is NaN makes the direction so.)
+        deviation = mean.nan_to_num_(math.inf, math.inf).sqrt()
         move = direction.div(deviation.add_(n.eps))
         if "momentum_buffer" in state:
             move = state["momentum_buffer"].mul_(n.momentum).add_(move)
