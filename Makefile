@@ -1,5 +1,6 @@
 # Everything lives in .venv. Plain `make` prints what there is.
 PYTHON ?= python3
+CAMPAIGN ?= 60
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
@@ -10,7 +11,7 @@ LANDSCAPES := toy escape-ratio convergence
 # Training suites of which the data comes with a package.
 EMBEDDED := wine digits digits_online pydoc
 
-.PHONY: help demo landscapes $(LANDSCAPES) claims report test test-all bench lint types docs clean
+.PHONY: help demo landscapes $(LANDSCAPES) claims report test test-all campaign bench lint types docs clean
 
 ## help: print this list
 help:
@@ -46,6 +47,10 @@ test: .venv/installed-dev
 ## test-all: the long ones as well
 test-all: .venv/installed-dev
 	$(PYTEST)
+
+## campaign: attack what must not be lost, for an hour or CAMPAIGN=minutes, and print what has survived
+campaign: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaign --minutes $(CAMPAIGN)
 
 ## bench: what things take beside what they should, in minutes; what is missed is red
 bench: .venv/installed-dev

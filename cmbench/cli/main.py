@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -26,6 +27,7 @@ from cmbench.cli import (
     toy,
     train,
 )
+from cmbench.cli.interrupts import HINT, as_keyboard_interrupt
 from cmbench.cli.streams import print_anywhere
 from cmbench.errors import MissingResults, UserError
 from cmbench.experiments.text import printable
@@ -33,6 +35,8 @@ from cmbench.version import VERSION
 
 LONGEST_LINE = 1200
 """Characters of a message's line; of a longer one, which quotes what no person has written, its ends are shown."""
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 app = typer.Typer(
     name="cmbench",
@@ -91,22 +95,32 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         print_anywhere(stream)
     try:
-        app(standalone_mode=True)
+        with as_keyboard_interrupt():
+            app(standalone_mode=True)
     except MissingResults as error:
         _fail(error, 4)
     except UserError as error:
         _fail(error, 2)
     except SystemExit as end:
         if end.code == 130:  # what click makes of a KeyboardInterrupt
-            hint = "the same command, without --force, goes on from there"
-            print(f"interrupted; what was done is kept; {hint}", file=sys.stderr)
+            print(HINT, file=sys.stderr)
         raise
     except BrokenPipeError:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # the names are the user's, and so is the disk
+        if error.filename is None and error.errno not in _OF_THE_DISK:
+            _fail_of_ours(error)
+        _fail(": ".join(str(part) for part in (error.filename2 or error.filename, error.strerror) if part), 2)
+    except MemoryError:
+        _fail("not enough memory for what was asked for", 2)
     except Exception as error:
-        _fail(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}", 70)
+        _fail_of_ours(error)
+
+
+def _fail_of_ours(error: Exception) -> NoReturn:
+    _fail(f"a fault of cmbench, not yours: {type(error).__name__}: {error}\n{_kept(error)}", 70)
 
 
 def _kept(error: Exception) -> str:
@@ -127,7 +141,7 @@ def _kept(error: Exception) -> str:
     return f"please report it with {file.name}"
 
 
-def _fail(message: object, code: int) -> None:
+def _fail(message: object, code: int) -> NoReturn:
     for line in str(message).splitlines():
         shown = printable(line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-300:]}")
         print(f"cmbench: {shown}", file=sys.stderr)

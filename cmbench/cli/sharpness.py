@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,12 +99,15 @@ def sharpness(
     """
     from cmbench.experiments.flatness import ways_to_measure
 
-    options = overrides(
-        examples="null" if examples == "all" else examples,
-        **{"batch_size": batch_size, "tolerance": tolerance, "top": top},
-        **{"radius": radius, "m": m, "maximiser": maximiser, "reach": reach},
-    )
-    given = [*options, *(set_ or ())]
+    options: dict[str, object] = {
+        "batch_size": batch_size,
+        "tolerance": tolerance,
+        "top": top,
+        "radius": radius,
+        "m": m,
+    }
+    options |= {"maximiser": maximiser, "reach": reach, "examples": "null" if examples == "all" else examples}
+    given = [*overrides(**options), *(set_ or ())]
     suites = _suites(suite, targets, given)
     ways = [ways_to_measure(each, metric or (), given, at, to or ()) for each in suites]
 
@@ -117,13 +121,9 @@ def sharpness(
     files = checked_files(plot, [way.metric for how in ways for way in how]) if plot else {}
     found = [find_targets(targets, out, opt or ()) if targets else runs_of(each, out, opt or ()) for each in suites]
     with Narrator(quiet=quiet) as narrator, collecting(json=json) as outcomes:
-        outcomes += (
-            measure_runs(
-                own, how, out, pick_device(device),
-                force=force, data_dir=data_dir, listener=narrator, step_done=narrator.step_done,
-            )
-            for own, how in zip(found, ways, strict=True)
-        )  # fmt: skip
+        measure = partial(measure_runs, listener=narrator, step_done=narrator.step_done, force=force, data_dir=data_dir)
+        for own, how in zip(found, ways, strict=True):
+            outcomes.append(measure(own, how, out, pick_device(device)))
     outcome = together(outcomes)
     trained = [target.result for own in found for target in own]
     others = [target.result for how in ways for target in other_runs(how, out).values()]

@@ -74,29 +74,23 @@ def train(
     from cmbench.training.processes import is_main_process
 
     machine = machine_of(
-        device=device,
-        devices=devices,
-        jobs=jobs,
-        threads=threads,
-        data_dir=data_dir,
-        track=track,
-        on=on,
-        slurm=slurm,
-    )
+        device=device, devices=devices, jobs=jobs, threads=threads,
+        data_dir=data_dir, track=track, on=on, slurm=slurm,
+    )  # fmt: skip
     files = checked_files(plot, suites)
     workloads, only = Workloads(machine), list(dict.fromkeys(seed)) if seed else None
     run = partial(run_suite, out=out, seeds=only, force=force, machine=machine, workloads=workloads)
     if len(suites) > 1:
         for each in suites:
             check_suite(each, workloads)  # what is wrong with the last one is said before the first one runs
-    json = json and is_main_process()
-    with Narrator(quiet=quiet or not is_main_process()) as narrator, collecting(json=json) as outcomes:
+    main = is_main_process()
+    with Narrator(quiet=quiet or not main) as narrator, collecting(json=json and main) as outcomes:
         for number, each in enumerate(suites):
             workloads.keep(suites[number:])
             if grid:
                 narrator.say(_size(each, only))
             outcomes.append(run(each, listener=narrator))
-    if is_main_process():
+    if main:
         save_curves(outcomes, suites, files, axis or "epochs", quiet=quiet)
         outcome = together(outcomes)
         finish(outcome, json=json, suites=suites, specs=outcome.specs)

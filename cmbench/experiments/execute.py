@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
@@ -123,30 +123,16 @@ def execute(
     `UserError` before anything runs where the results cannot be written.
     """
     listener, recorder = listener or Listener(), Recorder(store, device)
-    results: dict[Path, Result] = {}
-    todo: list[RunSpec[Settings]] = []
-    twins: dict[str, list[RunSpec[Settings]]] = {}
-    elsewhere: list[tuple[RunSpec[Settings], Stored]] = []
-    for spec in specs:
-        found = None if force else _found(spec, store, listener)
-        if found and spec.is_finished_by(found):
-            results[store.path(spec)] = found
-            listener.skipped(spec, found)
-        elif spec.id in twins:
-            twins[spec.id].append(spec)
-        elif not force and (equal := store.find_equal(spec)):
-            elsewhere.append((spec, equal))
-        else:
-            todo.append(spec)
-            twins[spec.id] = []
-    store.check([*todo, *(spec for spec, _ in elsewhere)])
-    listener.planned(todo)
-    for spec, equal in elsewhere:
+    plan = _sorted(specs, store, force, listener)
+    results = plan.results
+    store.check([*plan.todo, *(spec for spec, _ in plan.elsewhere)])
+    listener.planned(plan.todo)
+    for spec, equal in plan.elsewhere:
         results[store.path(spec)] = result = recorder.take_over(spec, equal)
         listener.taken_over(spec, result)
     skipped = len(results)
     try:
-        for attempt in engine([list(group) for _, group in groupby(todo, key=batch)], listener, recorder.record):
+        for attempt in engine([list(group) for _, group in groupby(plan.todo, key=batch)], listener, recorder.record):
             spec, ended = attempt.spec, attempt.result
             if ended is None:
                 raise ValueError(f"{spec.title}: the engine has left it to another process")
@@ -158,13 +144,40 @@ def execute(
                 skipped += 1
             else:
                 listener.ended(spec, ended)
-            for twin in twins[spec.id]:
+            for twin in plan.twins[spec.id]:
                 results[store.path(twin)] = result = recorder.take_over(twin, Stored(store.path(spec), ended))
                 listener.taken_over(twin, result)
     except KeyboardInterrupt:
         so_far = [results[path] for spec in specs if (path := store.path(spec)) in results]
         raise Interrupted(Outcome(so_far, skipped, specs)) from None
     return Outcome([results[store.path(spec)] for spec in specs], skipped, specs)
+
+
+@dataclass(frozen=True)
+class _Plan(Generic[Settings]):
+    """What is `todo` of a plan, the twins of each by its id, what another suite has finished, and what is finished."""
+
+    results: dict[Path, Result] = field(default_factory=dict)
+    todo: list[RunSpec[Settings]] = field(default_factory=list)
+    twins: dict[str, list[RunSpec[Settings]]] = field(default_factory=dict)
+    elsewhere: list[tuple[RunSpec[Settings], Stored]] = field(default_factory=list)
+
+
+def _sorted(specs: Sequence[RunSpec[Settings]], store: ResultStore, force: bool, listener: Listener) -> _Plan[Settings]:
+    plan = _Plan[Settings]()
+    for spec in specs:
+        found = None if force else _found(spec, store, listener)
+        if found and spec.is_finished_by(found):
+            plan.results[store.path(spec)] = found
+            listener.skipped(spec, found)
+        elif spec.id in plan.twins:
+            plan.twins[spec.id].append(spec)
+        elif not force and (equal := store.find_equal(spec)):
+            plan.elsewhere.append((spec, equal))
+        else:
+            plan.todo.append(spec)
+            plan.twins[spec.id] = []
+    return plan
 
 
 def _found(spec: RunSpec, store: ResultStore, listener: Listener) -> Result | None:

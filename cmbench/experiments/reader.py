@@ -17,8 +17,8 @@ from cmbench.experiments.result import Result
 _SHARED = ("suite", "optimizer", "settings", "judged_by", "environment")
 """Fields that many results agree in."""
 _NOT_PRINTABLE = re.compile(
-    rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\\\\(?:[bfnrt]|u(?:00[01789]|20[026]|d[89a-f]))",
-    re.IGNORECASE,
+    rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
+    rb"|\\(?:[bfnrt]|u(?:00[01789]|20[026]|[dD][89a-fA-F]))"
 )
 """What the text of a JSON file holds where one of its values is not `printable`, and seldom otherwise."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,6 +62,16 @@ def _link(source: Path, target: Path) -> None:
         write_bytes(target, source.read_bytes())
 
 
+def _writable(name: str) -> str:
+    """`name`, unless the file system's encoding lacks one of its characters: then raises `UserError`."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise UserError(f"'{name}': a folder cannot be called that in {encoding}; PYTHONUTF8=1 helps") from None
+    return name
+
+
 class Stored(NamedTuple):
     """A result and the path of its file."""
 
@@ -78,7 +89,7 @@ class ResultStore:
 
     def path(self, spec: RunSpec, suffix: str = RESULT) -> Path:
         """Where the result of `spec` is (or will be) kept; other suffixes are its checkpoints."""
-        return self.root / folder_name(spec.suite.name) / folder_name(spec.label) / f"{spec.id}{suffix}"
+        return self.root / folder_name(spec.suite.name) / _writable(folder_name(spec.label)) / f"{spec.id}{suffix}"
 
     def find(self, spec: RunSpec) -> Result | None:
         """The stored result of `spec`, if there is one; raises `Unreadable` where its file holds none."""

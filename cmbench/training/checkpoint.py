@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,8 +48,11 @@ class _Noting:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, on the CPU; raises `Unreadable` naming a file that is something else."""
+    """What `save` wrote, on the CPU, every bit of it; raises `Unreadable` naming a file that is something else."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch reads over the checksums that it writes
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None

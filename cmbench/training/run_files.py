@@ -64,7 +64,7 @@ class RunFiles:
                 self.telemetry = self.telemetry.together_with(recorded)
                 return None
             self.telemetry = recorded
-            position = TypeAdapter(Position).validate_python(saved["position"])
+            position = TypeAdapter(Position).validate_python(asdict(Position(**saved["position"])))
             self._learner.load(saved["learner"])
             rate.load(saved.get("rate", {}))
             own = saved["processes"][processes.rank]

@@ -94,11 +94,12 @@ def test_what_is_there_is_printed_although_another_suite_has_nothing(store):
     assert "did you mean 'mine'?" in done.stderr
 
 
-def test_a_file_that_holds_no_result_is_named(store):
+def test_a_file_that_holds_no_result_is_named_and_the_others_are_reported(store):
     broken = store / "results" / "digits" / "adam" / "broken.json"
     broken.write_text('{"schema": "cmbench.result/1", "kind"')
     done = cmbench("report", cwd=store)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 4
+    assert "Adam+CM" in done.stdout
     assert "broken.json" in done.stderr
     assert "Traceback" not in done.stderr
 

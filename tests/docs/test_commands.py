@@ -32,6 +32,8 @@ NOT_RUN = {
     "make demo": "installs from the network",
     "make test": "is what runs this",
     "make landscapes": "takes minutes; each suite of it has tests of its own",
+    "make campaign": "takes an hour; a row of it has a test of its own",
+    "make campaign CAMPAIGN=5": "takes minutes",
     "make report": "takes tens of minutes; its commands have tests of their own",
     "cmbench data prepare fashion_mnist": "downloads",
     "cmbench train --suite digits --grid": "120 runs",

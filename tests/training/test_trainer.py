@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 import torch
 
-from cmbench.errors import UserError
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.seeding import derived_seed, generator
 from cmbench.experiments.suite import load_suite
@@ -181,14 +180,6 @@ def test_a_diverged_run_keeps_the_curves_it_had(workloads, files):
     assert measured.curves == good.curves
 
 
-def test_a_broken_checkpoint_is_named_and_force_ignores_it(workloads, files):
-    spec = spec_for("digits", "adam", "epochs=1")
-    files(".resume.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"run\.resume\.pt: not a checkpoint"):
-        train(spec, workloads["digits"], CPU, files)
-    assert train(spec, workloads["digits"], CPU, files, resume=False).status == "completed"
-
-
 def test_progress_reports_where_the_run_is(workloads, files):
     heard, ends = [], []
 
@@ -279,21 +270,6 @@ def test_a_run_is_interrupted_after_an_evaluation_too(workloads, files):
     resumed = train(spec, digits, CPU, files)
     assert {key: resumed.curves[key] for key in whole.curves} == whole.curves
     assert resumed.curves["gauge"] == [0.0, None, None]
-
-
-def test_a_checkpoint_of_another_device_or_version_is_refused(workloads, files):
-    class Stops(Interrupt):
-        requested = True
-
-    spec, digits = spec_for("digits", "adam", "epochs=2", "schedule=constant"), workloads["digits"]
-    train(spec, digits, CPU, files, interrupt=Stops())
-    saved = torch.load(files(".resume.pt"), weights_only=True)
-    torch.save(saved | {"device": "cuda"}, files(".resume.pt"))
-    with pytest.raises(UserError, match="a checkpoint made on cuda, not cpu"):
-        train(spec, digits, CPU, files)
-    torch.save(torch.zeros(3), files(".resume.pt"))
-    with pytest.raises(UserError, match="a checkpoint of another version"):
-        train(spec, digits, CPU, files)
 
 
 def test_a_stream_that_was_cut_short_has_no_learning_accuracy(workloads, files):

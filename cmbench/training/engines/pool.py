@@ -127,12 +127,18 @@ class _Pool:
                 self._listener.remark(spec, heard)
 
     def close(self) -> None:
-        """Lets the workers save what they are at, and waits for them."""
+        """Lets the workers save what they are at, and waits for them, but not for those that only begin to start."""
         self._stop.set()
+        self._hear()
+        if self._interrupt.requested and not self.begun & self._waiting.keys():
+            self._kill()
         self._executor.shutdown(cancel_futures=True)
         # One that was being started while the pool broke: nobody gives it work, and this process would wait for it.
-        for stray in {*multiprocessing.active_children()} - self._others:
-            stray.kill()
+        self._kill()
+
+    def _kill(self) -> None:
+        for child in {*multiprocessing.active_children()} - self._others:
+            child.kill()
 
 
 @contextmanager

@@ -192,5 +192,5 @@ def test_several_hyperparameters_at_their_edges_are_one_remark():
     (table,) = report.tables(results, suites=[grid])
     assert table.verbatim[2:] == (
         "  # 12.50 ± 0.71; lr and rho at the edge of their grids",
-        "  adam_sam: {lr: 3, rho: 1}",
+        "  adam_sam: {lr: 3.0, rho: 1.0}",
     )
