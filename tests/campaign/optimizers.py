@@ -99,7 +99,7 @@ def faults(chance: random.Random, folder: Path) -> Iterator[Outcome]:
                 lost = attacked(case)
             except Exception as error:  # whatever it is, it is lost
                 lost = f"{type(error).__name__}: {error}"
-            yield Outcome(None if lost is None else f"{case}: {lost}", f"{fault}, {way}")
+            yield Outcome(None if lost is None else f"{case}: {lost}", fault)
 
 
 def attacked(case: Case) -> str | None:
