@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import BETAS, EPS, LR, WEIGHT_DECAY, Hyperparameter
-from cmbench.optim.rules.base import Rule, bias_correction
+from cmbench.optim.rules.base import Rule, bias_correction, root_of_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +56,5 @@ class Adam(Rule):
     def apply(
         self, param: Tensor, direction: Tensor, observed: Tensor, state: Mapping[str, Tensor], n: Numbers
     ) -> None:
-        mean = state["exp_avg_sq"].lerp_(observed.square(), n.observation)
-        # One that has overflown stays infinite, as in torch's classes, where inf − inf would be NaN. (A gradient that
-        # is NaN makes the direction so.)
-        deviation = mean.nan_to_num_(math.inf, math.inf).sqrt()
+        deviation = root_of_mean(state["exp_avg_sq"].lerp_(observed.square(), n.observation))
         param.sub_(direction.div(deviation.mul_(n.root).add_(n.eps)).mul_(n.step_size))

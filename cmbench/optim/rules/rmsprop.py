@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import EPS, LR, MOMENTUM, WEIGHT_DECAY, Hyperparameter, as_float, is_rate
-from cmbench.optim.rules.base import Rule
+from cmbench.optim.rules.base import Rule, root_of_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,10 +49,7 @@ class RMSprop(Rule):
     def apply(
         self, param: Tensor, direction: Tensor, observed: Tensor, state: Mapping[str, Tensor], n: Numbers
     ) -> None:
-        mean = state["square_avg"].lerp_(observed.square(), n.observation)
-        # One that has overflown stays infinite, as in torch's classes, where inf − inf would be NaN. (A gradient that
-        # is NaN makes the direction so.)
-        deviation = mean.nan_to_num_(math.inf, math.inf).sqrt()
+        deviation = root_of_mean(state["square_avg"].lerp_(observed.square(), n.observation))
         move = direction.div(deviation.add_(n.eps))
         if "momentum_buffer" in state:
             move = state["momentum_buffer"].mul_(n.momentum).add_(move)
