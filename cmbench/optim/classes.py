@@ -82,7 +82,8 @@ class AdamCM(_Adam):
             number in (0, 1) in place of the norm, which severs the ranking from the gradient. It is a function of the
             step, and of the tensor or lane where these decide for themselves: a lane does not do what it would alone.
         scope: `"global"` (one norm and decision for the whole model), `"per_tensor"`, or `"lane"` (the leading
-            dimension of every parameter indexes independent runs).
+            dimension of every parameter indexes independent runs). Under `ZeroRedundancyOptimizer`, which gives each
+            process some of the parameters, only `"per_tensor"` is accepted.
         buffer_dtype: of the entries, e.g. `torch.bfloat16` for half the memory; their sum stays in float32. By default
             the parameters'.
         maximize: ascend instead.

@@ -106,7 +106,7 @@ def _units(group: GroupTensors, deferred: bool, scope: str, ages: Ages) -> tuple
         run, unit = _pass_for(group, i, deferred), None
         if run and param.numel() >= _smallest(param.device):
             unit = _single(i, group, run)
-        elif run and may_pack and (age := ages[owner]) and param.is_contiguous():
+        elif run and may_pack and (age := ages[owner]) and param.is_contiguous() and param.numel():
             passes[i] = run
             packs.setdefault((age, id(run), param.device), []).append(i)
             continue

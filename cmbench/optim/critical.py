@@ -115,10 +115,10 @@ class CriticalOptimizer(BufferedOptimizer):
     def buffer_stats(self) -> BufferStats | None:
         """What the buffer holds now, and how often it has accepted an entry since the last call; None without one.
 
-        Reads values back from the device: not for every step.
+        Reads values back from the device: not for every step. Parameters without elements do not count.
         """
         self._settle()
-        owners = [param for param, record in self.state.items() if "buffer_sum" in record]
+        owners = [param for param, record in self._records() if "buffer_sum" in record and param.numel()]
         if not owners:
             return None
         stats, total = measure_buffer(

@@ -80,15 +80,26 @@ def _dtype_name(value: Any) -> str | None:
     return None if value is None else str(value).removeprefix("torch.")
 
 
-# A 0-dim tensor is accepted as a learning rate; it has `item`, and comparing it here would read it back.
-LR = Hyperparameter(
-    "lr",
-    1e-3,
-    "learning rate α",
-    "a number >= 0",
-    lambda value: hasattr(value, "item") or _at_least_zero(value),
-    as_float,
-)
+def _is_learning_rate(value: Any) -> bool:
+    """Whether it is a number, or a tensor of one, >= 0; one of which there is no value yet (fake, meta) is accepted."""
+    if not hasattr(value, "item"):
+        return _at_least_zero(value)
+    if getattr(value, "ndim", 0):
+        return False
+    try:
+        return _at_least_zero(as_float(value.item()))
+    except RuntimeError:
+        return True
+
+
+def _learning_rate(value: Any) -> Any:
+    """`as_float`, and a tensor of one element as a view (): what changes the one changes the other."""
+    is_one = getattr(value, "ndim", 0) and value.reshape(-1).shape == (1,)
+    return value.reshape(()) if is_one else as_float(value)
+
+
+# A tensor is read back where it is given to an optimizer, and never in a step.
+LR = Hyperparameter("lr", 1e-3, "learning rate α", "a number >= 0", _is_learning_rate, _learning_rate)
 BETAS = Hyperparameter(
     "betas",
     (0.9, 0.999),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,14 +62,24 @@ class MemoryOver(Wrapper):
         own = ("_momentum", "_policy", "_carriers", "buffer")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
 
-    def state_dict(self) -> dict[str, Any]:
+    def _saved(self) -> dict[str, Any]:
         """That of the wrapped optimizer, and under `memory` that of the buffer."""
-        return super().state_dict() | {"memory": self._buffer.state_dict()}
+        return super()._saved() | {"memory": self._buffer.state_dict()}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads what `state_dict` returned."""
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "memory"})
-        self._buffer.load_state_dict(state_dict["memory"])
+    def _load(self, saved: dict[str, Any]) -> None:
+        """One without `memory` is that of `base` alone: the buffer starts empty, and a `UserWarning` says so."""
+        of_base = {key: value for key, value in saved.items() if key != "memory"}
+        before = {"state": self._buffer.state, "param_groups": self._buffer.param_groups}
+        if "memory" in saved:
+            self._buffer.load_state_dict(saved["memory"])
+        else:
+            self._buffer.__setstate__(before | {"state": defaultdict(dict)})
+            warnings.warn("the state has no memory: the buffer starts empty", stacklevel=2)
+        try:
+            super()._load(of_base)
+        except Exception:
+            self._buffer.__setstate__(before)  # whatever `base` refuses, nothing is changed
+            raise
 
     @property
     def _buffer(self) -> CriticalOptimizer:

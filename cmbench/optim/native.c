@@ -39,6 +39,9 @@ typedef float wide;
 #define ROOT sqrtf
 #endif
 
+/* A mean of squares that has overflown stays infinite, as in torch's classes: inf - inf would be NaN. */
+static inline wide overflown_or(wide v) { return v == v ? v : (wide)INFINITY; }
+
 /* bfloat16: the upper half of a float, rounded to nearest even. */
 static inline float from_bf16(uint16_t half) {
     uint32_t bits = (uint32_t)half << 16;
@@ -159,7 +162,7 @@ INLINE void update(Place place, const int64_t at, const int n, const double *coe
             momentum[i] = STORE(direction);
         }
         wide v = LOAD(square[i]);
-        v += (wide)numbers[1] * (aggregate * aggregate - v);
+        v = overflown_or(v + (wide)numbers[1] * (aggregate * aggregate - v));
         square[i] = STORE(v);
         p -= (wide)numbers[2] * (direction / (ROOT(v) * (wide)numbers[3] + (wide)numbers[4]));
 #elif RULE == SGD
@@ -172,7 +175,7 @@ INLINE void update(Place place, const int64_t at, const int n, const double *coe
 #else
         /* numbers: alpha, 1 - a, epsilon, mu */
         wide v = LOAD(square[i]);
-        v += (wide)numbers[1] * (aggregate * aggregate - v);
+        v = overflown_or(v + (wide)numbers[1] * (aggregate * aggregate - v));
         square[i] = STORE(v);
         wide move = direction / (ROOT(v) + (wide)numbers[2]);
         if (has_momentum) {

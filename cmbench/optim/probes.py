@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from cmbench.optim.buffer import per_lane
 from cmbench.optim.registry import HYPERPARAMETERS
-from cmbench.optim.sharded import local, whole_norms
+from cmbench.optim.sharded import local, refuse_a_part, whole_norms
+from cmbench.optim.state import BufferedOptimizer
 from cmbench.optim.wrapper import Wrapper
 
 
@@ -44,7 +45,41 @@ class Probe(Wrapper):
 
     `step(closure)` evaluates the closure twice: at θ, and at the probe point, whose gradient `base` gets, back at θ.
     The closure follows torch's convention: it zeroes the gradients, computes the loss, calls `backward()`, returns it.
+
+    Without a closure `first_step()` goes from θ to the probe point, by the gradients that there are, and
+    `second_step()` back, to step with those that there are by then: bit for bit the same. In between batch
+    normalisation does not record its statistics, and `step_back()` returns without a step.
+
+    Instead of `base` the parameters may be given, and the class that is to be made over them with hyperparameters.
     """
+
+    _moved: tuple[list[tuple[Tensor, Tensor]], ExitStack] | None = None
+    """Between the two steps: each parameter's part with what it was, and what to close on the way back."""
+
+    def __init__(
+        self,
+        base: Optimizer | Iterable[Any],
+        base_optimizer: Callable[..., Optimizer] | None,
+        of_base: dict[str, Any],
+        **hyperparameters: Any,
+    ) -> None:
+        if base_optimizer is not None:
+            if isinstance(base, Optimizer):
+                raise TypeError("base_optimizer: accepted: with parameters, and not with an optimizer that is made")
+            if not callable(base_optimizer):
+                raise TypeError(f"invalid base_optimizer: {base_optimizer!r} (accepted: a class of optimizers)")
+            base = base_optimizer(base, **of_base)
+        elif of_base:
+            raise TypeError(
+                f"{type(self).__name__} has no hyperparameter {', '.join(of_base)} (accepted: those of the optimizer, "
+                "with parameters and base_optimizer)"
+            )
+        super().__init__(base, **hyperparameters)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._moved is not None:
+            raise RuntimeError(f"{type(self).__name__} can't be copied between first_step and second_step")
+        return super().__getstate__()
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         """This process's part of every parameter that has a gradient, with the way from it to the probe point."""
@@ -64,11 +99,11 @@ class Probe(Wrapper):
         *,
         first: Callable[[], AbstractContextManager[Any]] = nullcontext,
         scaler: GradScaler | None = None,
-    ) -> Tensor:
+    ) -> Tensor | None:
         """One step of the wrapped optimizer with the gradient at the probe point; returns the loss at θ.
 
         Args:
-            closure: evaluates loss and gradient, see the class.
+            closure: evaluates loss and gradient, see the class. After `first_step` there is none: it is `second_step`.
             first: makes a context for the evaluation at θ. `ddp_model.no_sync` there lets every process probe along
                 its own gradient (m-sharpness, Foret et al. 2021, section 4.1) and saves one communication.
             scaler: the `torch.amp.GradScaler` by which the closure has scaled the loss that it calls `backward` on.
@@ -76,48 +111,112 @@ class Probe(Wrapper):
                 `scaler.step` nor `scaler.unscale_`.
         """
         if closure is None:
-            raise RuntimeError(
-                f"{type(self).__name__}.step needs a closure that zeroes the gradients, computes the loss, calls "
-                "backward() and returns the loss: it evaluates the gradient twice"
-            )
+            if self._moved is None:
+                raise RuntimeError(
+                    f"{type(self).__name__}.step needs a closure that zeroes the gradients, computes the loss, calls "
+                    "backward() and returns the loss: it evaluates the gradient twice (or first_step() before it)"
+                )
+            self.second_step(scaler=scaler)
+            return None
+        self._expect_at_origin("step(closure)")
         with torch.enable_grad(), first():
             loss = closure()
+        try:
+            self.first_step(scaler=scaler)
+            with torch.enable_grad():
+                closure()
+        except BaseException:
+            if self._moved is not None:
+                self.step_back()
+            raise
+        self.second_step(scaler=scaler)
+        return loss
+
+    @torch.no_grad()
+    def first_step(self, zero_grad: bool = False, *, scaler: GradScaler | None = None) -> None:
+        """Goes from θ to the probe point, by the gradients at θ.
+
+        Args:
+            zero_grad: whether the gradients are set to None afterwards, for those at the probe point.
+            scaler: as of `step`, by which the loss was scaled; give it to `second_step`, too.
+        """
+        self._expect_at_origin("first_step")
         if scaler is not None:
             scaler.unscale_(self)
         moved = self._offsets()
         # A copy and not a subtraction: the parameters must come back bit for bit.
-        origins = [param.clone() for param, _ in moved]
-        try:
-            # An offset from a gradient that is not finite is not either, and nor will be the gradient there: what
-            # watches over the second evaluation sees an overflow in the first.
-            for param, offset in moved:
-                param.add_(offset)
-            with torch.enable_grad(), frozen_batch_statistics():
-                closure()
-        finally:
-            for (param, _), origin in zip(moved, origins, strict=True):
-                param.copy_(origin)
+        origins = [(param, param.clone()) for param, _ in moved]
+        frozen = ExitStack()
+        frozen.enter_context(frozen_batch_statistics())
+        self._moved = origins, frozen
+        # An offset from a gradient that is not finite is not either, and nor will be the gradient there: what
+        # watches over the second evaluation sees an overflow in the first.
+        for param, offset in moved:
+            param.add_(offset)
+        if zero_grad:
+            self.zero_grad()
+
+    @torch.no_grad()
+    def second_step(self, zero_grad: bool = False, *, scaler: GradScaler | None = None) -> None:
+        """Goes back to θ, and steps with the gradients at the probe point. Arguments as of `first_step`."""
+        self.step_back()
         if scaler is None:
             self.base.step()
         else:
             scaler.step(self.base)
-        return loss
+        # What torch's schedules look for, to warn of a training that makes no steps.
+        self._opt_called = True
+        if zero_grad:
+            self.zero_grad()
+
+    @torch.no_grad()
+    def step_back(self) -> None:
+        """Goes back to θ after `first_step` and does nothing else; raises `RuntimeError` where there was none."""
+        if self._moved is None:
+            raise RuntimeError(f"{type(self).__name__}: first_step comes before second_step")
+        (origins, frozen), self._moved = self._moved, None
+        frozen.close()
+        for param, origin in origins:
+            param.copy_(origin)
+
+    def _expect_at_origin(self, what: str) -> None:
+        if self._moved is not None:
+            raise RuntimeError(
+                f"{type(self).__name__}.{what} after first_step: second_step comes next, or step_back, to do without"
+            )
 
 
 class SAM(Probe):
     """Sharpness-aware minimisation (Foret et al. 2021): the gradient is taken at θ + ρ·g/‖g‖₂.
 
     Args:
-        base: the optimizer that takes the step; any `torch.optim.Optimizer`.
+        base: the optimizer that takes the step; any `torch.optim.Optimizer`. Or parameters, for `base_optimizer`.
+        base_optimizer: the class of the optimizer that takes the step, made with `of_base`: its hyperparameters.
         rho: length of the step to the probe, ρ >= 0. A zero gradient stays where it is.
-        scope: over what ‖g‖ is taken (`"global"`, `"per_tensor"`, `"lane"`); by default as in `base`, else global.
+        scope: over what ‖g‖ is taken (`"global"`, `"per_tensor"`, `"lane"`); by default as in `base`, else global. An
+            optimizer with a memory that is made here decides by the same.
 
-    `SAM(AdamCM(model.parameters()), rho=0.05).step(closure)`
+    `SAM(AdamCM(model.parameters(), lr=1e-3), rho=0.05).step(closure)`, or
+    `SAM(model.parameters(), AdamCM, rho=0.05, lr=1e-3)`
     """
 
-    def __init__(self, base: Optimizer, rho: float = 0.05, scope: str | None = None) -> None:
-        super().__init__(base, rho=rho)
-        self._scope = HYPERPARAMETERS["scope"].validated(scope or base.defaults.get("scope", "global"))
+    def __init__(
+        self,
+        base: Optimizer | Iterable[Any],
+        base_optimizer: Callable[..., Optimizer] | float | None = None,
+        rho: float = 0.05,
+        scope: str | None = None,
+        **of_base: Any,
+    ) -> None:
+        if isinstance(base_optimizer, (int, float)):  # SAM(base, 0.1)
+            HYPERPARAMETERS["rho"].validated(rho)  # not by position as well
+            rho, base_optimizer = float(base_optimizer), None
+        made_here = isinstance(base_optimizer, type) and issubclass(base_optimizer, BufferedOptimizer)
+        if scope is not None and made_here:
+            of_base["scope"] = scope
+        super().__init__(base, base_optimizer, of_base, rho=rho)
+        self._scope = HYPERPARAMETERS["scope"].validated(scope or self.base.defaults.get("scope", "global"))
+        refuse_a_part(self._scope)
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_scope": self._scope}
@@ -144,12 +243,20 @@ class MEG(Probe):
     """Momentum extragradient (Kim et al. 2022): the gradient is taken at θ − γ·g.
 
     Args:
-        base: the optimizer that takes the step; any `torch.optim.Optimizer`.
+        base, base_optimizer, of_base: as of `SAM`.
         gamma: step size of the extrapolation, γ >= 0.
     """
 
-    def __init__(self, base: Optimizer, gamma: float = 0.01) -> None:
-        super().__init__(base, gamma=gamma)
+    def __init__(
+        self,
+        base: Optimizer | Iterable[Any],
+        base_optimizer: Callable[..., Optimizer] | float | None = None,
+        gamma: float = 0.01,
+        **of_base: Any,
+    ) -> None:
+        if isinstance(base_optimizer, (int, float)):  # MEG(base, 0.1)
+            gamma, base_optimizer = float(base_optimizer), None
+        super().__init__(base, base_optimizer, of_base, gamma=gamma)
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         return [

@@ -85,6 +85,10 @@ class _Vector:
     def square(self) -> _Vector:
         return self.mul(self)
 
+    def nan_to_num_(self, nan: float, posinf: float) -> _Vector:
+        self.tensor.nan_to_num_(nan, posinf)
+        return self
+
     def type_as(self, other: Any) -> _Vector:
         return _Vector(self.tensor.type_as(other.tensor), self._scratch)
 

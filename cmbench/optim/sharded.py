@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,26 @@ def is_sharded(tensor: Tensor) -> TypeIs[DTensor]:
     """Whether `tensor` is a DTensor; looks without importing what makes them."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
+
+
+def refuse_a_part(scope: str) -> None:
+    """Raises `ValueError` where `ZeroRedundancyOptimizer` makes an optimizer whose norms are over many parameters.
+
+    It hands each process some of the parameters, whole and with nothing to tell that there are more: the norm over all
+    would silently be one over these, and each process decide by another. So who calls is looked at.
+    """
+    module = sys.modules.get("torch.distributed.optim.zero_redundancy_optimizer")
+    if module is None or scope == "per_tensor":
+        return
+    code = module.ZeroRedundancyOptimizer._init_local_optimizer.__code__
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    if frame is not None and frame.f_locals["self"].world_size > 1:
+        raise ValueError(
+            f"invalid scope: {scope!r} (accepted under ZeroRedundancyOptimizer, where each process has some of the "
+            "parameters and none has the norm over all: 'per_tensor'; FSDP2's fully_shard takes any)"
+        )
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class Stepper:
     def _stepped(self, evaluate: Callable[[], Tensor]) -> Tensor:
         optimizer, scaler = self.optimizer, self._scaler
         if isinstance(optimizer, Probe):
-            return optimizer.step(evaluate, scaler=scaler)
+            return cast(Tensor, optimizer.step(evaluate, scaler=scaler))
         if self._hands_closure:
             return self._handed(evaluate)
         loss = evaluate()

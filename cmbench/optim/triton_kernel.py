@@ -99,6 +99,7 @@ def _moved(
     if RULE != SGD:
         v = _read(square, at, here, PARAM, WIDE, FAST)
         v += tl.load(numbers + tensors) * (aggregate * aggregate - v)
+        v = tl.where(v == v, v, float("inf"))  # one that has overflown stays infinite
         _write(square, at, here, v, PARAM, FAST)
     if RULE == ADAM:
         # 1 − β₁, 1 − β₂, α/(1−β₁ᵗ), 1/√(1−β₂ᵗ), ε

@@ -188,6 +188,11 @@ class Many:
     def square(self) -> Many:
         return Many(torch._foreach_mul(self.tensors, self.tensors))
 
+    def nan_to_num_(self, nan: float, posinf: float) -> Many:
+        for tensor in self.tensors:  # torch has none for lists
+            tensor.nan_to_num_(nan, posinf)
+        return self
+
     def type_as(self, other: Any) -> Many:
         return Many([t.type_as(o) for t, o in zip(self.tensors, other.tensors, strict=True)])
 

@@ -18,7 +18,7 @@ class Wrapper(Optimizer):
     `hyperparameters` are those of the wrapper itself; each group has them as well, and may have its own values.
     """
 
-    def __init__(self, base: Optimizer, **hyperparameters: Any) -> None:
+    def __init__(self, base: Any, **hyperparameters: Any) -> None:
         if not isinstance(base, Optimizer):
             raise TypeError(f"invalid base: {base!r} (accepted: an instance of torch.optim.Optimizer)")
         for name, value in hyperparameters.items():
@@ -57,11 +57,34 @@ class Wrapper(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """That of the wrapped optimizer."""
-        return self.base.state_dict()
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        saved = self._saved()
+        for after in self._optimizer_state_dict_post_hooks.values():
+            saved = after(self, saved) or saved
+        return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads what `state_dict` returned."""
-        self.base.load_state_dict(state_dict)
+        """Loads what `state_dict` returned, or what `base` can load: without settings of the wrapper these stay.
+
+        Raises `ValueError` for one of them that is refused, before anything is changed; else what `base` raises.
+        """
+        given = state_dict.copy()
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            given = before(self, given) or given
+        groups = [dict(group) for group in given["param_groups"]]
+        for group, own in zip(groups, self.param_groups, strict=False):  # if there are more, `base` says so
+            for name in self._own:
+                group[name] = HYPERPARAMETERS[name].validated(group.get(name, own[name]))
+        self._load(given | {"param_groups": groups})
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
+
+    def _saved(self) -> dict[str, Any]:
+        return self.base.state_dict()
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        self.base.load_state_dict(saved)
 
 
 def layers(optimizer: Optimizer) -> Iterator[Optimizer]:
@@ -90,6 +113,7 @@ def state_tensors(optimizer: Optimizer) -> Iterator[Tensor]:
         id(value): value
         for layer in layers(optimizer)
         for state in layer.state.values()
+        if isinstance(state, dict)  # the key of a stranger may stand for anything
         for value in state.values()
         if isinstance(value, Tensor)
     }

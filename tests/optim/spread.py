@@ -2,15 +2,18 @@
 
 import sys
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
 from cmbench.optim import create_optimizer
+from cmbench.optim.classes import class_of
 
 STEPS = 12
 
@@ -42,7 +45,7 @@ def train(model, optimizer, steps, rank=0, processes=1, **how):
 
 
 def base_of(optimizer):
-    return getattr(optimizer, "base", optimizer)
+    return getattr(optimizer, "base", getattr(optimizer, "optim", optimizer))
 
 
 def ddp(name, options, folder):
@@ -51,6 +54,20 @@ def ddp(name, options, folder):
     train(model, optimizer, range(STEPS), dist.get_rank(), dist.get_world_size())
     if "sam" in name:  # also with every process probing along its own gradient
         train(model, optimizer, range(2), dist.get_rank(), dist.get_world_size(), first=model.no_sync)
+    return model.module, optimizer
+
+
+def zero(name, options, folder):
+    model, kind = DistributedDataParallel(network()), class_of(*name.split("_"))
+
+    def made(**how):
+        return ZeroRedundancyOptimizer(model.parameters(), kind, lr=1e-2, decay=0.9, **how)
+
+    for refused in ({}, {"scope": "global"}, {"scope": "lane"}):
+        with pytest.raises(ValueError, match="accepted under ZeroRedundancyOptimizer"):
+            made(**refused)
+    optimizer = made(**options)
+    train(model, optimizer, range(STEPS), dist.get_rank(), dist.get_world_size())
     return model.module, optimizer
 
 
@@ -87,10 +104,10 @@ def parsed(options):
 
 def main(kind, name, folder, *options):
     dist.init_process_group("gloo")
-    model, optimizer = {"ddp": ddp, "fsdp": fsdp}[kind](name, parsed(options), folder)
+    model, optimizer = {"ddp": ddp, "fsdp": fsdp, "zero": zero}[kind](name, parsed(options), folder)
     whole = [p.full_tensor() if hasattr(p, "full_tensor") else p.detach() for p in model.parameters()]
     stats = base_of(optimizer).buffer_stats()
-    state = next(iter(optimizer.state.values()))
+    state = next(iter(base_of(optimizer).state.values()))
     kept = {"params": whole, "priorities": state["priorities"], "ages": state["ages"], "variance": stats.variance}
     torch.save(kept, f"{folder}/{dist.get_rank()}.pt")
     dist.destroy_process_group()

@@ -21,6 +21,35 @@ def test_a_refused_value_is_named(name, value):
         AdamCM(PARAM, **{name: value})
 
 
+@pytest.mark.parametrize("lr", [torch.tensor(-1.0), torch.tensor([1e-3, 1e-3]), torch.tensor(torch.nan)], ids=str)
+@pytest.mark.parametrize("name", [n for n in list_optimizers() if get_info(n).memory])
+def test_a_learning_rate_in_a_tensor_is_checked_like_a_number(name, lr):
+    with pytest.raises(ValueError, match=r"invalid lr: tensor.*accepted: a number >= 0"):
+        create_optimizer(name, PARAM, lr=lr)
+    with pytest.raises(ValueError, match=r"invalid lr: tensor.*accepted: a number >= 0"):
+        create_optimizer(name, [{"params": PARAM, "lr": lr}])
+
+
+@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize("name", [n for n in list_optimizers() if get_info(n).memory and not get_info(n).probe])
+def test_a_learning_rate_in_a_tensor_of_one_element_is_that_of_all_parameters(name, options):
+    def stepped(lr, change):
+        params = [torch.ones(n, requires_grad=True) for n in (2, 3)]
+        optimizer = create_optimizer(name, params, lr=lr, **options)
+        for k in range(3):
+            for param in params:
+                param.grad = param.detach() + k
+            optimizer.step()
+            change(optimizer, lr)
+        return params
+
+    in_place = stepped(torch.tensor([1e-2]), lambda _, lr: lr.mul_(0.5))
+    by_number = stepped(
+        1e-2, lambda optimizer, _: optimizer.param_groups[0].update(lr=optimizer.param_groups[0]["lr"] / 2)
+    )
+    torch.testing.assert_close(in_place, by_number)
+
+
 def test_a_group_is_checked_like_the_defaults():
     with pytest.raises(ValueError, match="invalid lr: -1"):
         AdamCM([{"params": PARAM, "lr": -1}])

@@ -1,5 +1,6 @@
 """What torch's own optimizers can be used for, every registered one can: a new one is tested by being registered."""
 
+import copy
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from cmbench.optim import create_optimizer, get_info, list_optimizers
 from cmbench.optim.outside import Outside
+from cmbench.optim.wrapper import state_tensors
 
 REGISTERED = list_optimizers()
 MEMORY = [name for name in REGISTERED if get_info(name).memory]
@@ -290,3 +292,52 @@ def test_a_momentum_may_be_switched_on_and_off_in_mid_training(options):
             step(optimizer, params, 4)
         results.append(params)
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("shapes", [[(0,)], [(0,), (5,)], [(50_000,), (3, 0)]], ids=str)
+@pytest.mark.parametrize("scope", ["global", "per_tensor"])
+@pytest.mark.parametrize("compiler", ["native", pytest.param("torch", marks=pytest.mark.long)])
+@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+def test_a_parameter_without_elements_is_no_trouble(options, compiler, scope, shapes, monkeypatch):
+    if compiler == "torch":
+        monkeypatch.setenv("CMBENCH_NO_NATIVE", "1")
+    full = [shape for shape in shapes if 0 not in shape]
+    alone = parameters(*full)
+    params = alone_copies(alone, shapes)
+    both = [(params, create_optimizer("adam_cm", params, scope=scope, **options))]
+    if alone:
+        both.append((alone, create_optimizer("adam_cm", alone, scope=scope, **options)))
+    for own, optimizer in both:
+        step(optimizer, own, 4)
+    stats = [optimizer.buffer_stats() for _, optimizer in both]
+    assert (stats[0] is None) if not alone else (stats[0] == stats[1])
+    assert all(torch.equal(a, b) for a, b in zip((p for p in params if p.numel()), alone, strict=True))
+
+
+def alone_copies(full, shapes):
+    """Parameters of these shapes, with the numbers of the `full` ones."""
+    rest = iter(full)
+    return [
+        next(rest).detach().clone().requires_grad_() if 0 not in s else torch.zeros(s, requires_grad=True)
+        for s in shapes
+    ]
+
+
+@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize("name", MEMORY)
+def test_what_strangers_keep_in_the_state_is_left_alone(name, options):
+    params, joining = parameters((3,), (4,)), parameters((2,))
+    optimizer = make(name, params, **options)
+    base = getattr(optimizer, "base", optimizer)
+    for state in ({"note": 1}, {"notes": {"priorities": 3}}):
+        base.state.update(state)
+    step(optimizer, params, 2)
+    optimizer.add_param_group({"params": joining})
+    step(optimizer, params + joining, 2)
+    assert base.buffer_stats().occupancy == 4
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert (base.state["note"], base.state["notes"]) == (1, {"priorities": 3})
+    base.state[torch.zeros(2)] = {"of": "a tensor that is no parameter"}
+    step(optimizer, params + joining, 1)
+    assert base.buffer_stats().occupancy == 5
+    assert len(list(state_tensors(optimizer)))

@@ -74,3 +74,12 @@ def test_fsdp2_trains_saves_and_resumes_as_one_process(name, options, tmp_path):
     torch.testing.assert_close(ranks[0]["priorities"], state["priorities"], rtol=1e-4, atol=1e-6)
     assert ranks[0]["variance"] == pytest.approx(spread.base_of(optimizer).buffer_stats().variance, rel=1e-3)
     torch.testing.assert_close(ranks[0]["params"], [p.detach() for p in model.parameters()], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["adam_cm", "sgd_cg"])
+def test_the_zero_redundancy_optimizer_decides_for_each_tensor_or_not_at_all(name, tmp_path):
+    ranks = run("zero", name, tmp_path, "scope=per_tensor")
+    model, _ = alone(name, scope="per_tensor")
+    for rank in ranks:
+        torch.testing.assert_close(rank["params"], [p.detach() for p in model.parameters()], rtol=1e-4, atol=1e-5)

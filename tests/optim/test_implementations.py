@@ -275,3 +275,25 @@ def test_tensors_that_somebody_puts_into_the_state_are_used():
             results.append(params)
         for a, b in zip(*results, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiler", ["native", pytest.param("torch", marks=pytest.mark.long)])
+@pytest.mark.parametrize("options", [{"foreach": False}, *FAST], ids=str)
+@pytest.mark.parametrize("name", [n for n in BUFFERED if get_info(n).rule.key != "sgd"])
+def test_a_square_that_overflows_stops_a_parameter_and_makes_it_no_nan(name, options, compiler, monkeypatch):
+    """As in torch's classes, whose mean of squares stays infinite."""
+    if compiler == "torch":
+        monkeypatch.setenv("CMBENCH_NO_NATIVE", "1")
+    params = [torch.ones(3, requires_grad=True), torch.ones(40_000, requires_grad=True)]
+    optimizer = create_optimizer(name, params, **options)
+    for gradient, moves in ((0.5, True), (0.5, True), (1e25, False), (0.5, False), (0.5, False)):
+        before = [param.detach().clone() for param in params]
+        for param in params:
+            param.grad = torch.full_like(param, gradient)
+        optimizer.step()
+        assert all(param.isfinite().all() for param in params)
+        assert [not torch.equal(a, b) for a, b in zip(params, before, strict=True)] == [moves, moves]
+    for param in params:
+        param.grad = torch.full_like(param, torch.nan)
+    optimizer.step()
+    assert all(param.isnan().all() for param in params)

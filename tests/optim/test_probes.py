@@ -1,5 +1,8 @@
 """The probes in the places where training happens: batch normalisation, clipping, accumulation, mixed precision."""
 
+import copy
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -185,3 +188,143 @@ def test_optimizers_without_a_probe_are_stepped_by_the_scaler(data):
         scaler.update()
     assert all(p.isfinite().all() for p in model.parameters())
     assert optimizer.state_dict()["state"][0]["accepted"] == 2
+
+
+@pytest.mark.parametrize("base", [AdamCM, torch.optim.RMSprop])
+@pytest.mark.parametrize(("kind", "settings"), [(SAM, {"rho": 0.1}), (MEG, {"gamma": 0.1})])
+def test_a_probe_makes_its_optimizer_of_parameters_and_a_class(kind, settings, base, data):
+    models = [network() for _ in range(4)]
+    (length,) = settings.values()
+    optimizers = [
+        kind(base(models[0].parameters(), lr=1e-2, weight_decay=0.1), **settings),
+        kind(models[1].parameters(), base, **settings, lr=1e-2, weight_decay=0.1),
+        kind([{"params": models[2].parameters(), **settings}], base_optimizer=base, lr=1e-2, weight_decay=0.1),
+        kind(base(models[3].parameters(), lr=1e-2, weight_decay=0.1), length),
+    ]
+    for optimizer, model in zip(optimizers, models, strict=True):
+        for _ in range(3):
+            optimizer.step(closure_for(optimizer, model, *data))
+    for model in models[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), model.parameters(), strict=True))
+
+
+def test_an_optimizer_that_sam_makes_decides_by_its_scope():
+    optimizer = SAM(network().parameters(), AdamCM, scope="per_tensor", capacity=2)
+    assert (optimizer._scope, optimizer.base.defaults["scope"], optimizer.base.defaults["capacity"]) == (
+        "per_tensor", "per_tensor", 2,
+    )  # fmt: skip
+    assert SAM(network().parameters(), torch.optim.Adam, scope="per_tensor")._scope == "per_tensor"
+
+
+def test_a_probe_says_what_it_is_made_of():
+    model = network()
+    for refused, message in (
+        (lambda: SAM(model.parameters()), "invalid base"),
+        (lambda: SAM(AdamCM(model.parameters()), AdamCM), "accepted: with parameters"),
+        (lambda: MEG(AdamCM(model.parameters()), lr=1e-3), "MEG has no hyperparameter lr"),
+        (lambda: SAM(model.parameters(), "adam"), "invalid base_optimizer: 'adam'"),
+        (lambda: SAM(model.parameters(), nn.Linear), "unexpected|missing"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            refused()
+    with pytest.raises(ValueError, match="adaptive"):
+        SAM(model.parameters(), AdamCM, adaptive=True)
+
+
+@pytest.mark.parametrize("zeroed_by", ["first_step", "hand"])
+@pytest.mark.parametrize("last", ["second_step", "step"])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("name", PROBED)
+def test_two_steps_without_a_closure_are_one_with_it_bit_for_bit(name, scaled, last, zeroed_by, data):
+    models = network(), network()
+    optimizers = [create_optimizer(name, model.parameters(), lr=1e-2) for model in models]
+    scalers = [torch.amp.GradScaler("cpu", init_scale=2.0**10) if scaled else None for _ in models]
+
+    def evaluate(which):
+        loss = nn.functional.mse_loss(models[which](data[0]), data[1])
+        (scalers[which].scale(loss) if scaled else loss).backward()
+        return loss
+
+    def closure():
+        optimizers[0].zero_grad()
+        return evaluate(0)
+
+    for _ in range(4):
+        optimizers[0].step(closure, scaler=scalers[0])
+        evaluate(1)
+        optimizers[1].first_step(zero_grad=zeroed_by == "first_step", scaler=scalers[1])
+        if zeroed_by == "hand":
+            optimizers[1].zero_grad()
+        evaluate(1)
+        if last == "step":
+            optimizers[1].step(scaler=scalers[1])
+            optimizers[1].zero_grad()
+        else:
+            optimizers[1].second_step(zero_grad=True, scaler=scalers[1])
+        assert all(p.grad is None for p in models[1].parameters())
+        for scaler in filter(None, scalers):
+            scaler.update()
+    for a, b in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert models[1][1].num_batches_tracked == 4
+
+
+@pytest.mark.parametrize("kind", [SAM, MEG])
+def test_the_two_steps_are_refused_out_of_order(kind, data):
+    model = network()
+    optimizer = kind(model.parameters(), AdamCM)
+    before = [p.detach().clone() for p in model.parameters()]
+    for early in (optimizer.second_step, optimizer.step_back):
+        with pytest.raises(RuntimeError, match="first_step comes before"):
+            early()
+    closure_for(optimizer, model, *data)()
+    optimizer.first_step()
+    assert not all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    for late in (optimizer.first_step, lambda: optimizer.step(closure_for(optimizer, model, *data))):
+        with pytest.raises(RuntimeError, match="second_step comes next"):
+            late()
+    with pytest.raises(RuntimeError, match="copied between"):
+        copy.deepcopy(optimizer)
+    optimizer.step_back()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert model[1].track_running_stats
+    optimizer.step(closure_for(optimizer, model, *data))
+
+
+def test_a_schedule_sees_the_steps_that_are_made_in_two(data):
+    model = network()
+    optimizer = SAM(model.parameters(), AdamCM, lr=1e-2)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            closure_for(optimizer, model, *data)()
+            optimizer.first_step(zero_grad=True)
+            closure_for(optimizer, model, *data)()
+            optimizer.second_step(zero_grad=True)
+            schedule.step()
+
+
+@pytest.mark.parametrize("name", PROBED)
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_closure_that_raises_leaves_the_parameters_where_they_were(name, at, data):
+    model, calls = network(), []
+    optimizer = create_optimizer(name, model.parameters())
+    before = [p.detach().clone() for p in model.parameters()]
+
+    def closure():
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return closure_for(optimizer, model, *data)()
+
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step(closure)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    optimizer.step(closure)
+
+
+def test_the_length_of_the_step_is_given_once_by_position():
+    assert SAM(AdamCM(network().parameters()), 0.2).param_groups[0]["rho"] == 0.2
+    with pytest.raises(ValueError, match="invalid rho: 'global'"):
+        SAM(AdamCM(network().parameters()), 0.2, "global")

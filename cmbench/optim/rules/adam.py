@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import BETAS, EPS, LR, WEIGHT_DECAY, Hyperparameter
-from cmbench.optim.rules.base import Rule, bias_correction
+from cmbench.optim.rules.base import Rule, bias_correction, root_of_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,5 +56,5 @@ class Adam(Rule):
     def apply(
         self, param: Tensor, direction: Tensor, observed: Tensor, state: Mapping[str, Tensor], n: Numbers
     ) -> None:
-        deviation = state["exp_avg_sq"].lerp_(observed.square(), n.observation).sqrt()
+        deviation = root_of_mean(state["exp_avg_sq"].lerp_(observed.square(), n.observation))
         param.sub_(direction.div(deviation.mul_(n.root).add_(n.eps)).mul_(n.step_size))

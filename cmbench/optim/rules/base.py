@@ -68,6 +68,14 @@ class Rule(Part):
         """Moves `param` along `direction`; a second moment is that of `observed`."""
 
 
+def root_of_mean(squares: Tensor) -> Tensor:
+    """√v of a mean of squares; one that has overflown stays infinite, as in torch's classes, where inf − inf is NaN.
+
+    A gradient that is NaN makes the direction so.
+    """
+    return squares.nan_to_num_(math.inf, math.inf).sqrt()
+
+
 def bias_correction(beta: float, step: Tensor) -> Tensor:
     """1 − βᵗ, computed as −expm1(t·log β): in float32 the direct form loses four digits at β = 0.9999, t = 1."""
     return (step * (math.log(beta) if beta > 0 else -math.inf)).expm1().neg()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from cmbench.optim.hyperparameters import EPS, LR, MOMENTUM, WEIGHT_DECAY, Hyperparameter, as_float, is_rate
-from cmbench.optim.rules.base import Rule
+from cmbench.optim.rules.base import Rule, root_of_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class RMSprop(Rule):
     def apply(
         self, param: Tensor, direction: Tensor, observed: Tensor, state: Mapping[str, Tensor], n: Numbers
     ) -> None:
-        deviation = state["square_avg"].lerp_(observed.square(), n.observation).sqrt()
+        deviation = root_of_mean(state["square_avg"].lerp_(observed.square(), n.observation))
         move = direction.div(deviation.add_(n.eps))
         if "momentum_buffer" in state:
             move = state["momentum_buffer"].mul_(n.momentum).add_(move)
