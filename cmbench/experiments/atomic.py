@@ -17,9 +17,14 @@ _ABANDONED_SECONDS = 86400.0
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
 
+    What is no file, `/dev/stdout` or a pipe, is written to as it is: a file must not take its place.
     Leftovers of a process killed while writing the same path are removed: at once where it ran on this machine, after
     a day where nobody can tell whether it still does.
     """
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            write(file)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         if is_abandoned(leftover):

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cmbench.experiments.result import Result
+from cmbench.experiments.settings import check_settings_of
 
 _SHARED = ("suite", "optimizer", "settings", "judged_by", "environment")
 """Fields that many results agree in."""
@@ -45,6 +46,11 @@ class ResultReader:
             value = fields[name]
             if value is not None:
                 key = repr(value.__dict__ if isinstance(value, BaseModel) else value)
+                if name == "settings" and (key := f"{result.kind} {result.optimizer is None} {key}") not in self._known:
+                    try:
+                        check_result(result)
+                    except ValueError:
+                        return None
                 fields[name] = self._known.setdefault(key, value)
         for record in (result, result.cost):
             if record is not None:
@@ -52,6 +58,13 @@ class ResultReader:
                 same = self._names.setdefault(frozenset(names), names)
                 object.__setattr__(record, "__pydantic_fields_set__", same)
         return result
+
+
+def check_result(result: Result) -> None:
+    """Raises `ValueError` unless it says what every reader of a result of its kind relies on."""
+    check_settings_of(result.kind, result.settings)
+    if result.optimizer is None and result.kind != "convergence":
+        raise ValueError(f"a '{result.kind}' run without an optimizer")
 
 
 def json_files(folder: Path) -> list[Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, field_validator
+from typing_extensions import TypeAliasType
 
 from cmbench.experiments.kinds import Kind
 
@@ -14,6 +15,10 @@ ONE_BY_ONE = "one by one"
 Status = Literal["completed", "diverged", "failed", "interrupted"]
 
 
+Item = TypeAliasType("Item", "int | float | list[Item] | dict[str, Item] | None")
+"""What a curve has at a step or an epoch: a number, or several."""
+_NUMBERS = GetPydanticSchema(lambda _, handler: handler(dict[str, list[Item] | list[str]]))
+"""Curves of numbers, or of names of tasks; for whoever reads them, any list."""
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """Files are called by it: it must not lead anywhere else."""
 
@@ -96,7 +101,7 @@ class Result(_Record):
     judged_by: JudgedBy | None = None
     metrics: dict[str, float | None] = {}
     lanes: dict[str, list[float | bool | None]] = {}
-    curves: dict[str, list[Any]] = {}
+    curves: Annotated[dict[str, list[Any]], _NUMBERS] = {}
     cost: Cost | None = None
     environment: dict[str, Any] = {}
     taken_from: str | None = None

@@ -18,7 +18,7 @@ from cmbench.errors import Unreadable, UserError
 from cmbench.experiments.atomic import write_bytes
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name, set_aside
 from cmbench.experiments.plan import RunSpec
-from cmbench.experiments.reader import ResultReader, json_files
+from cmbench.experiments.reader import ResultReader, check_result, json_files
 from cmbench.experiments.result import Result
 from cmbench.experiments.text import all_printable
 
@@ -156,8 +156,17 @@ class ResultStore:
 
     @staticmethod
     def read(path: Path | str) -> Result:
-        """The result in the file at `path`; raises `UserError` naming the file when it holds none."""
-        return read_document(path, Result, "result")
+        """The result in the file at `path`; raises `Unreadable` naming the file when it holds none."""
+        result = read_document(path, Result, "result")
+        try:
+            check_result(result)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, ("settings", *first["loc"])))
+            raise Unreadable(f"{path}: not a result: {key}: {first['msg']}") from None
+        except ValueError as error:
+            raise Unreadable(f"{path}: not a result: {error}") from None
+        return result
 
     def results(self, suite: str | None = None, unreadable: list[str] | None = None) -> Iterator[tuple[Path, Result]]:
         """Every stored result with its path, ordered by path; of one suite where `suite` is given.

@@ -84,8 +84,8 @@ def load_to_resume(path: Path, run: str, processes: int, device: torch.device) -
         raise Unreadable(f"{path}: not a checkpoint of this version of cmbench (it lacks {', '.join(sorted(missing))})")
     if content.get("run", run) != run:
         raise Unreadable(f"{path}: a checkpoint of another run")
-    if not isinstance(content["processes"], list):
-        raise Unreadable(f"{path}: not a checkpoint (its processes are no list)")
+    if not isinstance(content["processes"], list) or content["device"] not in ("cpu", "cuda", "mps", "xpu"):
+        raise Unreadable(f"{path}: not a checkpoint (of {content['device']!r})")
     if (found := len(content["processes"])) != processes:
         raise UserError(f"{path}: a checkpoint of {found} processes, not {processes}; use as many, or --force")
     if content["device"] != device.type:

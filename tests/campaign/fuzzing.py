@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests.campaign._process import _main, preload, start
 from tests.campaign.attack import Attack, Outcome, deadline
 from tests.campaign.kills import PATIENCE, RUNS, _undisturbed
+from tests.campaign.mutations import mutated
 
 HANG = 10.0
 CANARY = "executed"
@@ -65,27 +66,6 @@ def _lost(code: int | str | None, text: str, folder: Path, allowed: Sequence[int
     return f"{problem}: {how}: {text[-600:]}" if problem else None
 
 
-def mutated(rng: random.Random, content: bytes) -> bytes:
-    """`content` with a few bytes changed, removed, doubled or put elsewhere."""
-    data = bytearray(content)
-    for _ in range(rng.choice([1, 1, 2, 5, 20])):
-        at, length = rng.randrange(len(data) + 1), rng.choice([1, 1, 4, 16, 200])
-        how = rng.randrange(6)
-        if how == 0 and at < len(data):
-            data[at] ^= 1 << rng.randrange(8)
-        elif how == 1:
-            del data[at : at + length]
-        elif how == 2:
-            data[at:at] = rng.randbytes(length)
-        elif how == 3:
-            data[at:at] = data[at : at + length]
-        elif how == 4:
-            data[at : at + length] = rng.choice([b"\x00", b"\xff", b"9", b"["]) * length
-        elif len(data) > at:
-            data = data[:at] if rng.random() < 0.3 else data
-    return bytes(data)
-
-
 def suites_by_mutation(rng: random.Random, folder: Path) -> Iterator[Outcome]:
     """The suites that ship, with lines and bytes changed."""
     from cmbench.experiments.suite import builtin_suites
@@ -102,7 +82,7 @@ def suites_by_mutation(rng: random.Random, folder: Path) -> Iterator[Outcome]:
                 lines[at] = rng.choice([f"{key}{colon} {value}", "", lines[at] * 2, f"{value}: {value}", lines[at - 1]])
             content = "\n".join(lines).encode("utf-8", "surrogatepass")
         else:
-            content = mutated(rng, content)
+            content = mutated(content, rng, folder / CANARY)
         (folder / "mine.yaml").write_bytes(content)
         code, text = _cli(["suites", "mine.yaml"], folder)
         yield Outcome(_lost(code, text, folder, (0, 2), repr(content)), "accepted" if code == 0 else "refused")
@@ -228,22 +208,35 @@ class _Runs:
         return os.system, (f"touch {CANARY}",)
 
 
+OF_EVERY_KIND = (
+    (*RUNS, "--opt", "adam"),
+    ("sharpness", "wine/adam", "--set", "examples=20"),
+    ("toy", "--suite", "levy", "--opt", "adam_cm", "--opt", "sgd", "--starts", "3", "--steps", "20"),
+    ("escape-ratio", "--dim", "1", "--opt", "adam_cm", "--opt", "adam", "--starts", "3", "--steps", "20"),
+    ("convergence", "--capacity", "0,1", "--set", "condition_numbers=[2, 10]"),
+)
+
+
 def results(rng: random.Random, folder: Path) -> Iterator[Outcome]:
-    """A folder of results of which one is changed, and the commands that read them."""
+    """A folder of results of every kind, of which one is changed, and the commands that read them."""
     preload()
     home = folder / "home"
-    process = start((*RUNS, "--opt", "adam"), home)
-    assert process.wait(PATIENCE) == 0, process.stderr
-    shutil.rmtree(process._out)
+    for line in OF_EVERY_KIND:
+        process = start(line, home)
+        assert process.wait(PATIENCE) == 0, process.stderr
+        shutil.rmtree(process._out)
     whole = {path: path.read_bytes() for path in sorted((home / "results").rglob("*.json"))}
+    kinds = sorted({path.parts[-3] for path in whole})
     shutil.copytree(home / "results", home / "before")
     while True:
-        path = rng.choice(list(whole))
-        content = mutated(rng, whole[path]) if rng.random() < 0.5 else _changed(rng, whole[path])
+        kind = rng.choice(kinds)
+        path = rng.choice([path for path in whole if path.parts[-3] == kind])
+        content = mutated(whole[path], rng, home / CANARY) if rng.random() < 0.3 else _changed(rng, whole[path])
         path.write_bytes(content)
         line = rng.choice(
             ["report", "report --json", "report --format csv", "report --claims", "compare before results", "plan",
-             "gc --dry-run", f"sharpness {path.relative_to(home)} --set examples=5", "report --suite wine"]
+             "gc --dry-run", f"sharpness {path.relative_to(home)} --set examples=5", f"report --suite {kind}",
+             "report --html page.html", "report --plot figures"]
         )  # fmt: skip
         code, text = _cli(line.split(), home)
         path.write_bytes(whole[path])
@@ -301,7 +294,7 @@ def checkpoints(rng: random.Random, folder: Path) -> Iterator[Outcome]:
         shutil.copytree(folder / "stopped", home / "results")
         how = rng.choice(["bytes", "bytes", "values", "pickle", "hostile"])
         if how == "bytes":
-            path.write_bytes(mutated(rng, whole))
+            path.write_bytes(mutated(whole, rng, home / CANARY))
         elif how == "values":
             torch.save(_with_another_value(rng, torch.load(io.BytesIO(whole), weights_only=True)), path)
         elif how == "pickle":
