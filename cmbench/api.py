@@ -255,6 +255,9 @@ def _train(
             runner.leases.watch()
             here = at_once(runner, workers) if several else one_by_one(runner)
             engine = shared(elsewhere(runner, cluster) if cluster else here, runner)
-            return execute(specs, store, engine, force=force, device=str(device), listener=listener)
+            outcome = execute(specs, store, engine, force=force, device=str(device), listener=listener)
+            if processes.is_main_process:
+                runner.leases.forget_finished({result.id for result in outcome.results if result.finished})
+            return outcome
     finally:
         torch.set_num_threads(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +19,15 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Lets `write` fill a temporary file beside `path`, then renames it: `path` is never half written.
 
     What is no file, `/dev/stdout` or a pipe, is written to as it is: a file must not take its place.
-    Leftovers of a process killed while writing the same path are removed: at once where it ran on this machine, after
-    a day where nobody can tell whether it still does.
+    Leftovers of a process killed while writing this path, or one that is called alike up to its first dot, are removed:
+    at once where it ran on this machine, after a day where nobody can tell whether it still does.
     """
     if path.exists() and not path.is_file():
         with open(path, "wb") as file:
             write(file)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+    for leftover in path.parent.glob(f".{path.name.partition('.')[0]}.*.tmp"):
         if is_abandoned(leftover):
             leftover.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{this_machine()}.{os.getpid()}.tmp"
@@ -46,8 +47,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
+def temporary_file(folder: Path, prefix: str) -> IO[bytes]:
+    """A file that goes when it is closed; what a killed process has left `is_abandoned`."""
+    suffix = f".{this_machine()}.{os.getpid()}.tmp"
+    return tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, suffix=suffix)
+
+
 def is_abandoned(temporary: Path) -> bool:
-    """Whether nobody is about to rename this temporary file of `write_atomically` any more."""
+    """Whether the process that has made this temporary file, of this module, is gone."""
     *_, machine, pid, _ = temporary.name.split(".")
     with contextlib.suppress(ValueError, OSError):
         if machine == this_machine():

@@ -12,15 +12,14 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cmbench.errors import UserError
-from cmbench.experiments.atomic import write_bytes
+from cmbench.experiments.atomic import is_abandoned, temporary_file, write_bytes
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.process import Process, this_process
@@ -85,6 +84,7 @@ class Leases:
         )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._tidy()
             while True:
                 number = self._latest(spec.id)
                 if number and self._is_live(self._path(spec.id, number), self._now()):
@@ -118,10 +118,20 @@ class Leases:
             self._path(run, number).unlink(missing_ok=True)
         (self.folder / f"{run}.{_STOP}").unlink(missing_ok=True)
 
+    def forget_finished(self, runs: Container[str]) -> None:
+        """Removes what owners that died have left: leases of those of the `runs`, all finished, and half a file."""
+        for run, held in self.all().items():
+            if run in runs and not held.is_live:
+                self.forget(run)
+        self._tidy()
+
     def leftovers(self) -> list[Path]:
-        """Files of owners that died while they took a lease."""
-        old = self._now() - DEAD_SECONDS if self.folder.is_dir() else 0.0
-        return [path for path in self.folder.glob(f"{_TEMPORARY}*") if path.stat().st_mtime < old]
+        """Files of owners that died while they wrote a lease."""
+        return [path for path in self.folder.glob(".*.tmp") if is_abandoned(path)]
+
+    def _tidy(self) -> None:
+        for leftover in self.leftovers():
+            leftover.unlink(missing_ok=True)
 
     def ask_to_stop(self, run: str | None = None) -> None:
         """Asks whoever is at the run, or every command that uses the folder now, to save and end."""
@@ -181,7 +191,7 @@ class Leases:
     def _now(self) -> float:
         """By the clock of the folder's file system, which stamps the heartbeats."""
         try:
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=_TEMPORARY) as file:
+            with temporary_file(self.folder, _TEMPORARY) as file:
                 return os.fstat(file.fileno()).st_mtime
         except OSError:
             return time.time()
@@ -261,7 +271,7 @@ class Lease:
 def _create(path: Path, record: Record) -> bool:
     """Makes the file whole, in one step; False where it is there."""
     text = record.model_dump_json().encode()
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_TEMPORARY) as file:
+    with temporary_file(path.parent, _TEMPORARY) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from cmbench.errors import Unreadable, UserError
-from cmbench.experiments.atomic import write_bytes
+from cmbench.experiments.atomic import is_abandoned, temporary_file, write_bytes
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name, set_aside
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.reader import ResultReader, check_result, json_files
@@ -23,6 +22,8 @@ from cmbench.experiments.result import Result
 from cmbench.experiments.text import all_printable
 
 Document = TypeVar("Document", bound=BaseModel)
+_TRIAL = ".trial-"
+"""Begins the name of a file that shows that one can be written."""
 
 
 def read_document(path: Path | str, model: type[Document], what: str, missing: str = "") -> Document:
@@ -129,7 +130,10 @@ class ResultStore:
         for folder in dict.fromkeys(self.path(spec).parent for spec in specs):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.NamedTemporaryFile(dir=folder):
+                for leftover in folder.glob(f"{_TRIAL}*.tmp"):
+                    if is_abandoned(leftover):
+                        leftover.unlink(missing_ok=True)
+                with temporary_file(folder, _TRIAL):
                     pass
             except OSError as error:
                 raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None

@@ -197,3 +197,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, spec):
     (tmp_path / ".leases").write_text("in the way")
     with pytest.raises(UserError, match=r"\.leases: cannot be written \(--out\)"):
         Leases(tmp_path).take(spec, "cpu")
+
+
+def test_what_owners_that_died_have_left_goes_with_the_next_one(tmp_path, specs):
+    leases = Leases(tmp_path)
+    with leases.take(specs[0], "cpu"):
+        pass
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = (f".new-abc.{this_machine()}.{dead.pid}.tmp", f".{specs[1].id}.1.{this_machine()}.{dead.pid}.tmp")
+    alive = f".new-abc.{this_machine()}.{os.getpid()}.tmp"
+    for name in (*names, alive):
+        (leases.folder / name).touch()
+    leases.take(specs[1], "cpu")
+    assert files(leases) == sorted([alive, f"{specs[0].id}.1", f"{specs[1].id}.1"])
+    (leases.folder / names[0]).touch()
+    leases.forget_finished({specs[0].id})
+    assert files(leases) == sorted([alive, f"{specs[1].id}.1"])

@@ -44,6 +44,10 @@ def workers_of(
         raise UserError("--device and --devices: accepted: one of them")
     for name in devices:
         pick_device(name)
+    try:
+        torch.device(device or "cpu")  # one that is not here may be planned for
+    except RuntimeError as error:
+        raise UserError(f"--device {device}: {str(error).splitlines()[0]}") from None
     if (threads or 1) > MOST_THREADS:
         raise UserError(f"--threads {threads}: accepted: 1 to {MOST_THREADS}")
     if devices:
