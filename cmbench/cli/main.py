@@ -105,6 +105,8 @@ def main() -> None:
         if end.code == 130:  # what click makes of a KeyboardInterrupt
             print(HINT, file=sys.stderr)
         raise
+    except KeyboardInterrupt:  # before or after what click looks after
+        _fail(HINT, 130)
     except BrokenPipeError:
         # The reader (`| head`) has gone; Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,6 +22,7 @@ Trials = Annotated[
         "--trials",
         metavar="N",
         min=1,
+        max=100_000,
         help="Settings to try for each optimizer, over all processes. [default: 20; all with --sampler grid]",
     ),
 ]

@@ -81,8 +81,11 @@ def start(
     phase = mmap.mmap(-1, 1)
     out = folder / f".out-{time.monotonic_ns()}"
     out.mkdir(parents=True)
+    # A signal must find a child that is a command already, and not one that is still this process.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return Process(pid, phase, out)
     code = 99
     try:
@@ -94,6 +97,7 @@ def start(
         sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if memory:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         _watch(phase)

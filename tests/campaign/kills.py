@@ -184,10 +184,10 @@ def _group(line: Sequence[object]) -> Callable[[random.Random, Path], Iterator[O
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cmbench")
 BITS = "the same command ends every run with the bits of an undisturbed one; no file and no process is left"
 ATTACKS = (
-    Attack("SIGKILL, one process", BITS, 140, one_process([signal.SIGKILL])),
+    Attack("SIGKILL, one process", BITS, 200, one_process([signal.SIGKILL])),
     Attack("SIGINT, SIGTERM, SIGSTOP, one process", BITS, 120,
            one_process([signal.SIGINT, signal.SIGTERM, signal.SIGSTOP])),
     Attack("Signals, four processes on one folder", BITS, 80, on_one_folder),
-    Attack("Signals, `--jobs 4`", BITS, 40, _group(["cmbench", *RUNS, "--jobs", "4"])),
-    Attack("Signals, `torchrun` of two", BITS, 40, _group([*TORCHRUN, *RUNS])),
+    Attack("Signals, `--jobs 4`", BITS, 25, _group(["cmbench", *RUNS, "--jobs", "4"])),
+    Attack("Signals, `torchrun` of two", BITS, 25, _group([*TORCHRUN, *RUNS])),
 )  # fmt: skip

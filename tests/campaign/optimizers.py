@@ -280,15 +280,15 @@ ATTACKS = (
         "Gradients that are none: every optimizer",
         "no exception; what had a finite gradient stays finite where torch's does; the buffer is finite, refilled, and "
         "equal to plain's",
-        4_000,
+        1_500,
         faults,
     ),
     Attack(
         "Gradients that shrink ten-thousandfold over 20,000 steps",
         "the buffer's running sum is that of its entries to 1e-4",
-        8,
+        4,
         drift,
     ),
-    Attack("10,000 steps of an optimizer", "memory in the second half grows by less than 1 MB", 8, memory_of_steps),
+    Attack("10,000 steps of an optimizer", "memory in the second half grows by less than 1 MB", 4, memory_of_steps),
     Attack("10,000 steps of toy and train", "memory in the second half grows by less than 1 MB", 2, memory_of_commands),
 )

@@ -37,6 +37,8 @@ def mine(cmbench):
         ("escape-ratio --set sharpness=[]", "sharpness: []"),
         ("train --suite wine --threads 100000", "--threads 100000: accepted: 1 to 1024"),
         ("train --suite wine --seeds 100000000", "seeds: 100000000"),
+        ("sweep --suite wine --trials 100001", "100000"),
+        ("plan --suite wine --device 1,2", "--device 1,2: Invalid device string"),
         ("plan --suite wine --seeds 100000000", "seeds: 100000000"),
         ("train --suite wine --set epochs=99999999999", "epochs: 99999999999"),
     ],
