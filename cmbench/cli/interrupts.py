@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 HINT = "interrupted; what was done is kept; the same command, without --force, goes on from there"
+AGAIN_SECONDS = 0.02
 
 
 @contextmanager
 def as_keyboard_interrupt() -> Iterator[None]:
-    """While it is open, either raises `KeyboardInterrupt`; in the middle of an import it ends the process, with 130.
+    """While it is open, either raises `KeyboardInterrupt`; during an import, after it, and the second one ends all.
 
     Libraries that try one import after another take the exception for one of theirs, and go on half made.
     """
@@ -23,7 +24,9 @@ def as_keyboard_interrupt() -> Iterator[None]:
         yield
         return
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    interrupt = _Interrupt()
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     try:
         yield
     finally:
@@ -31,11 +34,31 @@ def as_keyboard_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(_: int, frame: FrameType | None) -> None:
+class _Interrupt:
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not _is_import(frame):
+            raise KeyboardInterrupt
+        if self._waiting == number:
+            print(HINT, file=sys.stderr, flush=True)
+            os._exit(130)
+        self._waiting = number
+        signal.signal(signal.SIGALRM, self._again)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+    def _again(self, _: int, frame: FrameType | None) -> None:
+        if _is_import(frame):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+            return
+        number, self._waiting = self._waiting, 0
+        signal.raise_signal(number)  # to whoever looks after it by now
+
+
+def _is_import(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            print(HINT, file=sys.stderr, flush=True)
-            sys.stdout.flush()
-            os._exit(130)
+            return True
         frame = frame.f_back
-    raise KeyboardInterrupt
+    return False

@@ -332,6 +332,8 @@ def check_settings_of(kind: Kind, document: Mapping[str, Any]) -> None:
     """Raises `ValueError` unless these are the settings of a run of this kind, all there, as its result keeps them."""
     model, given = SETTINGS_TYPES[kind], {key: value for key, value in document.items() if key != "data"}
     settings = model.model_validate(given)
+    if not isinstance(document.get("data", ""), str):
+        raise ValueError(f"settings.data: {document['data']!r}: accepted: a text")
     if missing := settings.document().keys() - given.keys():
         raise ValueError(f"settings.{sorted(missing)[0]}: missing")
 
