@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from tabulate import tabulate
@@ -63,6 +63,8 @@ def carried_out(name: str, seed: int, minutes: float) -> Tally:
                 tally.lost.append(outcome.lost)
                 print(f"LOST: {name}: {outcome.lost}", file=sys.stderr, flush=True)
             if tally.tried >= wanted or time.monotonic() - began > minutes * 60:
+                break
+            if (parent := parent_process()) and not parent.is_alive():  # whoever wanted to know is gone
                 break
         tries.close()
     tally.where, tally.seconds = dict(sorted(where.items())), time.monotonic() - began
