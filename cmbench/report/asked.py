@@ -42,7 +42,7 @@ class Asked:
 def ask(out: Path | str, suites: Sequence[str] = (), tables: Sequence[int] = (), figures: Sequence[int] = ()) -> Asked:
     """Everything below `out`, or the results of `suites`, and the tables and figures of the paper with these numbers.
 
-    Raises `UserError` for a file that holds no result, or a number that the paper does not have.
+    Raises `UserError` for a number that the paper does not have.
     """
     out = Path(out)
     places: list[Place] = [("table", number) for number in tables]
