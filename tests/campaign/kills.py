@@ -189,5 +189,5 @@ ATTACKS = (
            one_process([signal.SIGINT, signal.SIGTERM, signal.SIGSTOP])),
     Attack("Signals, four processes on one folder", BITS, 80, on_one_folder),
     Attack("Signals, `--jobs 4`", BITS, 25, _group(["cmbench", *RUNS, "--jobs", "4"])),
-    Attack("Signals, `torchrun` of two", BITS, 25, _group([*TORCHRUN, *RUNS])),
+    Attack("Signals, `torchrun` of two", BITS, 10, _group([*TORCHRUN, *RUNS])),
 )  # fmt: skip

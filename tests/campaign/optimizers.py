@@ -280,7 +280,7 @@ ATTACKS = (
         "Gradients that are none: every optimizer",
         "no exception; what had a finite gradient stays finite where torch's does; the buffer is finite, refilled, and "
         "equal to plain's",
-        1_500,
+        1_000,
         faults,
     ),
     Attack(
