@@ -5,18 +5,33 @@ from __future__ import annotations
 import gc
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cmbench.experiments.kinds import Kind
+from cmbench.experiments.measurements import SharpnessSettings
 from cmbench.experiments.result import Result
-from cmbench.experiments.settings import check_settings_of
+from cmbench.experiments.settings import (
+    ConvergenceSettings,
+    EscapeSettings,
+    LandscapeSettings,
+    ToySettings,
+    TrainSettings,
+)
 
 _SHARED = ("suite", "optimizer", "settings", "judged_by", "environment")
 """Fields that many results agree in."""
+_SETTINGS: dict[Kind, type[TrainSettings | LandscapeSettings | SharpnessSettings | ConvergenceSettings]] = {
+    "train": TrainSettings,
+    "toy": ToySettings,
+    "escape-ratio": EscapeSettings,
+    "sharpness": SharpnessSettings,
+    "convergence": ConvergenceSettings,
+}
 _NOT_PRINTABLE = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
     rb"|\\(?:[bfnrt]|u(?:00[01789]|20[026]|[dD][89a-fA-F]))"
@@ -62,9 +77,19 @@ class ResultReader:
 
 def check_result(result: Result) -> None:
     """Raises `ValueError` unless it says what every reader of a result of its kind relies on."""
-    check_settings_of(result.kind, result.settings)
+    _check_settings(result.kind, result.settings)
     if result.optimizer is None and result.kind != "convergence":
         raise ValueError(f"a '{result.kind}' run without an optimizer")
+
+
+def _check_settings(kind: Kind, document: Mapping[str, Any]) -> None:
+    """Raises `ValueError` unless these are the settings of a run of this kind, all there, as its result keeps them."""
+    model, given = _SETTINGS[kind], {key: value for key, value in document.items() if key != "data"}
+    settings = model.model_validate(given)
+    if not isinstance(document.get("data", ""), str):
+        raise ValueError(f"settings.data: {document['data']!r}: accepted: a text")
+    if missing := settings.document().keys() - given.keys():
+        raise ValueError(f"settings.{sorted(missing)[0]}: missing")
 
 
 def json_files(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_serializer, field_validator, model_validator
@@ -11,7 +10,7 @@ from typing_extensions import Self
 
 from cmbench.experiments.frozen import Frozen
 from cmbench.experiments.kinds import Kind
-from cmbench.experiments.measurements import HowToMeasure, SharpnessMetric, SharpnessSettings, Weights
+from cmbench.experiments.measurements import HowToMeasure, SharpnessMetric, Weights
 from cmbench.experiments.schedule import PositiveInt, Schedule
 from cmbench.optim.hyperparameters import ImplementationName
 
@@ -328,23 +327,6 @@ class ConvergenceSuite(_Quadratics, SuiteBase):
     beta: tuple[Annotated[float, Field(ge=0, lt=1)] | None, ...] = Field(default=(None, 0.9), min_length=1)
 
 
-def check_settings_of(kind: Kind, document: Mapping[str, Any]) -> None:
-    """Raises `ValueError` unless these are the settings of a run of this kind, all there, as its result keeps them."""
-    model, given = SETTINGS_TYPES[kind], {key: value for key, value in document.items() if key != "data"}
-    settings = model.model_validate(given)
-    if not isinstance(document.get("data", ""), str):
-        raise ValueError(f"settings.data: {document['data']!r}: accepted: a text")
-    if missing := settings.document().keys() - given.keys():
-        raise ValueError(f"settings.{sorted(missing)[0]}: missing")
-
-
-SETTINGS_TYPES: dict[Kind, type[TrainSettings | LandscapeSettings | SharpnessSettings | ConvergenceSettings]] = {
-    "train": TrainSettings,
-    "toy": ToySettings,
-    "escape-ratio": EscapeSettings,
-    "sharpness": SharpnessSettings,
-    "convergence": ConvergenceSettings,
-}
 LandscapeSuite = ToySuite | EscapeSuite
 Suite = TrainSuite | LandscapeSuite | SharpnessSuite | ConvergenceSuite
 SUITE_TYPES: dict[str, type[Suite]] = {
