@@ -84,12 +84,13 @@ def load_to_resume(path: Path, run: str, processes: int, device: torch.device) -
         raise Unreadable(f"{path}: not a checkpoint of this version of cmbench (it lacks {', '.join(sorted(missing))})")
     if content.get("run", run) != run:
         raise Unreadable(f"{path}: a checkpoint of another run")
-    if not isinstance(content["processes"], list) or content["device"] not in ("cpu", "cuda", "mps", "xpu"):
-        raise Unreadable(f"{path}: not a checkpoint (of {content['device']!r})")
-    if (found := len(content["processes"])) != processes:
+    parts, made_on = content["processes"], content["device"]
+    if not (isinstance(parts, list) and parts) or made_on not in ("cpu", "cuda", "mps", "xpu"):
+        raise Unreadable(f"{path}: not a checkpoint (of no process, or made on {made_on!r})")
+    if (found := len(parts)) != processes:
         raise UserError(f"{path}: a checkpoint of {found} processes, not {processes}; use as many, or --force")
-    if content["device"] != device.type:
-        raise UserError(f"{path}: a checkpoint made on {content['device']}, not {device.type}; --device, or --force")
+    if made_on != device.type:
+        raise UserError(f"{path}: a checkpoint made on {made_on}, not {device.type}; --device, or --force")
     return content
 
 

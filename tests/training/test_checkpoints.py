@@ -64,6 +64,7 @@ CHANGES = {
     "as many threads as nobody has": lambda saved: saved.update(threads=100_000),
     "no random numbers": lambda saved: saved["processes"][0].pop("random"),
     "processes that are no list": lambda saved: saved.update(processes=3),
+    "no process": lambda saved: saved.update(processes=[]),
     "a device that is none": lambda saved: saved.update(device=torch.zeros(0)),
     "telemetry that is none": lambda saved: saved.update(telemetry=[1]),
     "another run": lambda saved: saved.update(run="0" * 16),
