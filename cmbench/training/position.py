@@ -29,6 +29,13 @@ class Position:
     """Loss, and gradient norm where it is recorded, of this epoch's steps."""
     curves: dict[str, list[float | None]] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Raises `ValueError` where its parts cannot be of one moment."""
+        lengths = {len(curve) for curve in self.curves.values()} or {0}
+        counts = (self.epoch, self.step_in_epoch, self.step, self.gradient_evaluations, self.best_epoch)
+        if min(counts) < 0 or len(self.rows) != self.step_in_epoch or lengths != {self.epoch} or not all(self.rows):
+            raise ValueError(f"a position that is none: epoch {self.epoch}, step {self.step}")
+
 
 @dataclass(frozen=True)
 class Length:

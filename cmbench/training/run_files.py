@@ -65,6 +65,7 @@ class RunFiles:
                 return None
             self.telemetry = recorded
             position = TypeAdapter(Position).validate_python(asdict(Position(**saved["position"])))
+            position.check()
             self._learner.load(saved["learner"])
             rate.load(saved.get("rate", {}))
             own = saved["processes"][processes.rank]

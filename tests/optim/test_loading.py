@@ -63,7 +63,11 @@ TAKEN = [
 
 
 @pytest.mark.parametrize("options", [{"foreach": False}, {"fused": True}], ids=str)
-@pytest.mark.parametrize(("source", "settings", "target", "kept"), TAKEN, ids=str)
+@pytest.mark.parametrize(
+    ("source", "settings", "target", "kept"),
+    TAKEN,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
+)
 def test_what_another_optimizer_keeps_as_well_is_taken_and_the_buffer_starts_empty(
     source, settings, target, kept, options
 ):

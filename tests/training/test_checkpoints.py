@@ -60,6 +60,8 @@ CHANGES = {
     "another model": other_model,
     "no position": lambda saved: saved.pop("position"),
     "a step that is no number": lambda saved: saved["position"].update(step="x"),
+    "fewer losses than steps": lambda saved: saved["position"]["rows"].clear(),
+    "a curve of another epoch": lambda saved: saved["position"]["curves"].update(train_loss=[1.0]),
     "an unknown field": lambda saved: saved["position"].update(more=1),
     "as many threads as nobody has": lambda saved: saved.update(threads=100_000),
     "no random numbers": lambda saved: saved["processes"][0].pop("random"),
