@@ -9,6 +9,7 @@ from typing import Literal
 
 from cmbench.experiments.plan import seeds_text
 from cmbench.experiments.result import Result
+from cmbench.experiments.sweep.space import SUFFIX
 from cmbench.experiments.text import canonical
 from cmbench.report.results import Results, load_results
 from cmbench.report.runs.run import asked_seeds
@@ -70,7 +71,7 @@ def _unfinished(results: Iterable[Result]) -> list[str]:
     there: dict[tuple[str, str, str], set[int]] = {}
     for result in results:
         optimizer = result.optimizer
-        if result.kind == "train" and optimizer:
+        if result.kind == "train" and optimizer and not result.suite.name.endswith(SUFFIX):  # a sweep cuts trials short
             same = canonical([optimizer.name, optimizer.hyperparameters, result.settings])
             key = (result.suite.name, optimizer.label, same)
             asked[key] = asked.get(key, set()) | asked_seeds(result)
