@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, field_validator
+from pydantic_core.core_schema import chain_schema
 from typing_extensions import TypeAliasType
 
 from cmbench.experiments.kinds import Kind
@@ -17,8 +18,10 @@ Status = Literal["completed", "diverged", "failed", "interrupted"]
 
 Item = TypeAliasType("Item", "int | float | list[Item] | dict[str, Item] | None")
 """What a curve has at a step or an epoch: a number, or several."""
-_NUMBERS = GetPydanticSchema(lambda _, handler: handler(dict[str, list[Item] | list[str]]))
-"""Curves of numbers, or of names of tasks; for whoever reads them, any list."""
+_NUMBERS = GetPydanticSchema(
+    lambda curves, handler: chain_schema([handler(dict[str, list[Item] | list[str]]), handler(curves)])
+)
+"""Curves of numbers, or of names of tasks; for whoever reads or writes them, any list."""
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 """Files are called by it: it must not lead anywhere else."""
 
