@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from cmbench.errors import Unreadable
 from cmbench.experiments.environment import environment
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Cost, JudgedBy, Result, Status
@@ -63,10 +62,7 @@ class Recorder:
     def _replaces(self, new: Result, spec: RunSpec) -> bool:
         if new.finished:
             return True
-        try:
-            old = self.store.find(spec)
-        except Unreadable:
-            return True
+        old = self.store.find_whole(spec)
         return old is None or not old.finished
 
 

@@ -100,6 +100,13 @@ class ResultStore:
         except OSError as error:
             raise UserError(f"{path}: cannot be read (--out): {error.strerror}") from None
 
+    def find_whole(self, spec: RunSpec) -> Result | None:
+        """The same; None where its file holds none."""
+        try:
+            return self.find(spec)
+        except Unreadable:
+            return None
+
     def set_aside(self, spec: RunSpec) -> Path:
         """Renames the file of the result of `spec`, which holds none, so that another takes its place."""
         return set_aside(self.path(spec))

@@ -105,8 +105,10 @@ class Learner:
             self._critical.clip_norm = self.settings.clip_norm
         self._create_graph = bool(optimizer.hyperparameters.get("create_graph"))
         self.scaler = torch.amp.GradScaler(device.type) if self.settings.precision == "fp16" else None
-        outside = optimizer.source is not None
-        self.stepper = Stepper(self.optimizer, self.parameters, self.scaler, self.settings.clip_norm, outside=outside)
+        self._outside = optimizer.source is not None
+        self.stepper = Stepper(
+            self.optimizer, self.parameters, self.scaler, self.settings.clip_norm, outside=self._outside
+        )
 
     def _implementation(self, name: str, wanted: ImplementationName) -> dict[str, bool]:
         if name not in REGISTRY:
@@ -265,7 +267,8 @@ class Learner:
         else:
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            _check_state(self.optimizer)
+            if not self._outside:  # what others keep may have any shape
+                _check_state(self.optimizer)
         if self.scaler:
             self.scaler.load_state_dict(saved["scaler"])
         if self.average:

@@ -58,6 +58,7 @@ class RunFiles:
         if not self.is_there:
             return None
         saved = checkpoint.load_to_resume(self._path(RESUME), self._run, processes.size, device)
+        problem, taken_up = "", None
         try:
             recorded = TelemetrySettings.model_validate(saved["telemetry"])
             if not recorded.covers(self.telemetry, epochs):
@@ -74,10 +75,12 @@ class RunFiles:
             if saved["threads"] not in range(1, MOST_THREADS + 1):
                 raise ValueError(f"{saved['threads']!r} threads")
             torch.set_num_threads(saved["threads"])
-            return position, checkpoint.moved(own["carries"], device)
+            taken_up = position, checkpoint.moved(own["carries"], device)
         except Exception as error:  # whatever torch's modules and optimizers, or those of others, make of it
             problem = f"{type(error).__name__}: {error}".partition("\n")[0]
-            raise Unreadable(f"{self._path(RESUME)}: a checkpoint that does not fit this run ({problem})") from error
+        if found := [each for each in processes.gather(problem) if each]:  # one of them may lack its own part
+            raise Unreadable(f"{self._path(RESUME)}: a checkpoint that does not fit this run ({found[0]})")
+        return taken_up
 
     def set_aside(self) -> str:
         """Renames the checkpoint, which does not fit, so that another can take its place; its new name."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from cmbench.errors import Unreadable, UserError
+from cmbench.errors import UserError
 from cmbench.experiments.execute import Attempt, failure
 from cmbench.experiments.files import RESUME
 from cmbench.experiments.lease import Lease, LeaseLost, Leases
@@ -92,18 +92,11 @@ class Runner:
         """The final result that another process has stored in the meantime, for this suite and label or others."""
         if self.force:
             return None
-        found = self._stored(spec)
+        found = self.store.find_whole(spec)
         if found and spec.is_finished_by(found):
             return found
         equal = self.store.find_equal(spec, anew=True)
         return self._recorder.take_over(spec, equal) if equal else None
-
-    def _stored(self, spec: RunSpec[TrainSettings]) -> Result | None:
-        """The stored result; None also where its file has been broken since the plan began."""
-        try:
-            return self.store.find(spec)
-        except Unreadable:
-            return None
 
     @property
     def _recorder(self) -> Recorder:
@@ -148,7 +141,7 @@ class Runner:
 
     def _with_earlier_telemetry(self, spec: RunSpec[TrainSettings]) -> RunSpec[TrainSettings]:
         """What is run again for more telemetry than its result has records what that has too: neither asks again."""
-        earlier = None if self.force else self._stored(spec)
+        earlier = None if self.force else self.store.find_whole(spec)
         if earlier is None or not earlier.finished or spec.telemetry is None:
             return spec
         recorded = TelemetrySettings.of_environment(earlier.environment)

@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.campaign._process import _main, preload, start
+from tests.campaign._process import _main, outcomes, preload, start
 from tests.campaign.attack import Attack, Outcome, deadline
 from tests.campaign.kills import PATIENCE, RUNS, _undisturbed
 from tests.campaign.mutations import mutated
@@ -167,8 +167,6 @@ def command_lines(rng: random.Random, folder: Path) -> Iterator[Outcome]:
         if hasattr(command, "commands"):
             sub = rng.choice(list(command.commands))
             command, arguments = command.commands[sub], [name, sub]
-        if sub := arguments[1:2]:
-            arguments = [name, *sub]
         known = [
             p for p in command.params if p.opts[0].startswith("-") and not {*p.opts} & {"--watch", "--on", "--slurm"}
         ]
@@ -303,16 +301,10 @@ def checkpoints(rng: random.Random, folder: Path) -> Iterator[Outcome]:
         process = start(line, home, memory=MEMORY)
         code = process.wait(PATIENCE)
         lost = _lost(code, process.stdout + process.stderr, home, (0,), f"a checkpoint changed by {how}")
-        if not lost and how != "values" and _bits(home / "results") != truth:
+        if not lost and how != "values" and outcomes(home / "results") != truth:
             lost = f"a checkpoint changed by {how}: other bits"
         anew = list(home.rglob("*.bad"))
         yield Outcome(lost, "set aside, and anew" if anew else "went on")
-
-
-def _bits(results: Path) -> dict[str, Any]:
-    from tests.campaign._process import outcomes
-
-    return outcomes(results)
 
 
 def _with_another_value(rng: random.Random, document: Any) -> Any:

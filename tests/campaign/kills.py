@@ -141,8 +141,8 @@ def _group(line: Sequence[object]) -> Callable[[random.Random, Path], Iterator[O
             place = folder / "attacked"
             process = started(place)
             moment = rng.uniform(0.1, takes)
-            until, number = time.monotonic() + moment, rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM])
-            number = rng.choice([number, number, signal.SIGINT])
+            number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            until = time.monotonic() + moment
             while time.monotonic() < until and process.poll() is None:
                 time.sleep(0.01)
             where = "while they train" if list(place.rglob("*.pt")) else "while they start"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cmbench import run_suite
 from cmbench.experiments.execute import Interrupted
+from cmbench.experiments.listener import Listener
 from tests.cli.test_limits import SUITE
 
 
@@ -90,15 +92,13 @@ def test_json_of_a_training_holds_what_was_done_by_then_and_the_report_what_was_
     assert "mine: adam: not finished: seeds 0-2" in report.stderr
 
 
-def test_an_interrupt_carries_its_outcome(cmbench, monkeypatch):
-    from cmbench import run_suite
+def test_an_interrupt_carries_its_outcome(cmbench):
+    class Stops(Listener):
+        def ended(self, spec, result):
+            raise KeyboardInterrupt
 
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("cmbench.landscapes.cells.run_lanes", stop, raising=False)
-    (cmbench.folder / "mine.yaml").write_text(SUITE)
-    monkeypatch.setattr("cmbench.experiments.execute.in_turn", stop)
-    with pytest.raises(KeyboardInterrupt) as raised:
-        run_suite(str(cmbench.folder / "mine.yaml"), out=cmbench.folder / "results")
-    assert not isinstance(raised.value, Interrupted) or raised.value.outcome.results == []
+    (cmbench.folder / "mine.yaml").write_text(SUITE + "  sgd: {lr: 0.1}\n")
+    with pytest.raises(Interrupted) as raised:
+        run_suite(str(cmbench.folder / "mine.yaml"), out=cmbench.folder / "results", listener=Stops())
+    assert [result.label for result in raised.value.outcome.results] == ["adam"]
+    assert [spec.label for spec in raised.value.outcome.specs] == ["adam", "sgd"]

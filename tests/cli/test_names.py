@@ -8,14 +8,9 @@ import sys
 
 import pytest
 
-SUITE = """
-kind: toy
-description: two starts
-surface: levy
-starts: 2
-steps: 5
-optimizers:
-"""
+from tests.cli.test_limits import SUITE as WITH_ADAM
+
+SUITE = WITH_ADAM.replace("  adam: {lr: 0.1}\n", "")
 LABELS = ["=1+1", "+x", "-cmd", "@y", "a|b](http://x)", "<script>", "C=5"]
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\nnew line\x9b1m\u202e"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cmbench.errors import UserError
+from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.training import checkpoint
@@ -39,6 +40,11 @@ def wine():
 
 def spec_for(opt):
     return plan_training(load_suite("wine", opts=[opt], sets=["epochs=3", "schedule=constant"]), "data", [0])[0]
+
+
+def completed_spec(opt):
+    suite = load_suite("wine", opts=[opt], sets=["epochs=3", "schedule=constant", "lr=0.1"])
+    return plan_training(completed(suite), "data", [0])[0]
 
 
 @pytest.fixture
@@ -118,6 +124,24 @@ def test_a_checkpoint_of_another_device_is_kept_for_the_command_that_can_go_on_f
     with pytest.raises(UserError, match="a checkpoint made on cuda, not cpu"):
         train(spec_for("adam"), wine, CPU, files)
     assert train(spec_for("adam"), wine, CPU, files, resume=False).status == "completed"
+
+
+class Projects(torch.optim.SGD):
+    """Keeps a moment of another shape than its parameter, as low-rank optimizers do."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for param in group["params"]:
+                self.state[param]["exp_avg"] = param.detach().flatten()[:1].clone()
+        return super().step(closure)
+
+
+def test_what_somebody_elses_optimizer_keeps_may_have_any_shape(wine, files):
+    spec = completed_spec(f"{__name__}:Projects")
+    train(spec, wine, CPU, files, interrupt=Stops())
+    heard = Remarks()
+    assert train(spec, wine, CPU, files, observer=heard).status == "completed"
+    assert heard.texts == []
 
 
 def test_one_of_the_version_before_names_no_run_and_is_taken(wine, files):
