@@ -328,7 +328,7 @@ KEPT = "read, or named in a sentence; no traceback, nothing executed, nothing ov
 ATTACKS = (
     Attack("Suites, mutated", KEPT, 5000, suites_by_mutation),
     Attack("Suites, by hypothesis", KEPT, 5000, suites_by_hypothesis),
-    Attack("Command lines", KEPT, 2000, command_lines),
-    Attack("Results, mutated", KEPT, 600, results),
-    Attack("Checkpoints, mutated", f"{KEPT}; the run has the bits of an undisturbed one", 500, checkpoints),
+    Attack("Command lines", KEPT, 5000, command_lines),
+    Attack("Results, mutated", KEPT, 1000, results),
+    Attack("Checkpoints, mutated", f"{KEPT}; the run has the bits of an undisturbed one", 1000, checkpoints),
 )

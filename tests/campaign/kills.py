@@ -184,7 +184,7 @@ def _group(line: Sequence[object]) -> Callable[[random.Random, Path], Iterator[O
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cmbench")
 BITS = "the same command ends every run with the bits of an undisturbed one; no file and no process is left"
 ATTACKS = (
-    Attack("SIGKILL, one process", BITS, 200, one_process([signal.SIGKILL])),
+    Attack("SIGKILL, one process", BITS, 300, one_process([signal.SIGKILL])),
     Attack("SIGINT, SIGTERM, SIGSTOP, one process", BITS, 120,
            one_process([signal.SIGINT, signal.SIGTERM, signal.SIGSTOP])),
     Attack("Signals, four processes on one folder", BITS, 80, on_one_folder),
