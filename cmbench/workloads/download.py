@@ -57,9 +57,8 @@ def download(url: str, target: Path, report: Report = silent, *, most: int, md5:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    idle = 0
+    idle, furthest = 0, _size(part)
     while True:
-        before = _size(part)
         error: Exception | None = None
         try:
             if _fetch(url, part, lambda size, total: report(Arrived(target.name, size, total)), most):
@@ -70,7 +69,8 @@ def download(url: str, target: Path, report: Report = silent, *, most: int, md5:
             error = refused
         except (OSError, HTTPException) as broken:
             error = broken
-        idle = 0 if _size(part) > before else idle + 1
+        idle = 0 if _size(part) > furthest else idle + 1
+        furthest = max(furthest, _size(part))
         if idle == ATTEMPTS:
             raise ConnectionError(f"{url}: {_size(part):,} bytes arrived, then nothing more") from error
         time.sleep(PAUSE if idle else 0)
@@ -112,8 +112,7 @@ def _fetch(url: str, part: Path, report: Callable[[int, int | None], None], most
     with answer:
         resumed = answer.status == 206
         have = have if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = None if length is None else have + int(length)
+        total = None if answer.length is None else have + answer.length
         with part.open("ab" if resumed else "wb") as file:
             while block := answer.read(BLOCK):
                 have += len(block)

@@ -2,6 +2,8 @@
 
 import hashlib
 import http.server
+import itertools
+import socketserver
 import threading
 import urllib.error
 import zipfile
@@ -195,6 +197,42 @@ def test_other_bytes_than_the_published_ones_are_not_kept(tmp_path, monkeypatch,
         monkeypatch.setenv("CMBENCH_UNVERIFIED_DATA", "1")
         download(url, tmp_path / "data.bin", md5="0123")
     assert "warning" in capsys.readouterr().err
+
+
+class Talks(socketserver.StreamRequestHandler):
+    """Says whatever the server has to say, the next of it at every connection."""
+
+    def handle(self):
+        self.rfile.readline()
+        self.wfile.write(next(self.server.answers))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [b"what?\r\n\r\n"],
+        [b""],
+        [b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"],
+        [b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000],
+        [b"HTTP/1.1 416 No\r\nContent-Range: bytes */7\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
+        [b"HTTP/1.1 302 Elsewhere\r\nLocation: file:///etc/passwd\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + bytes(n) for n in (9, 5)],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n" + bytes(9)],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + bytes(9)],
+        [b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 900-/3\r\n\r\n" + bytes(9)],
+    ],
+    ids=["no HTTP", "silence", "headers", "a header", "416", "chunks", "a file", "9, 5, 9", "-7", "9999", "206"],
+)
+def test_a_server_that_talks_nonsense_is_given_up_in_a_sentence(answers, tmp_path, monkeypatch):
+    monkeypatch.setenv("CMBENCH_UNVERIFIED_DATA", "0")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talks) as server:
+        server.answers = itertools.cycle(answers)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises((UserError, OSError)):
+            download(f"http://127.0.0.1:{server.server_address[1]}/x", tmp_path / "data.bin")
+        server.shutdown()
+    assert not (tmp_path / "data.bin").exists()
 
 
 def with_member(file, name, content="content", link=False, **settings):
