@@ -254,10 +254,8 @@ def test_what_is_separable_runs_as_lanes_and_what_is_not_one_by_one(own):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--opt", "torch.optim:NAdam"],
         ["--opt", "pytorch_optimizer:SOAP"],
         ["--opt", "torch.optim:Muon", "--set", "rest={name: adam, lr: 1e-3}"],
-        ["--opt", "pytorch_optimizer:Lion+sam"],
         ["--opt", "pytorch_optimizer:ScheduleFreeAdamW"],
         ["--opt", "torch.optim:NAdam+sam+cm"],
         ["--opt", "./mine.py:Mine"],
