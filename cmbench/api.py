@@ -19,6 +19,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.execute import Outcome, execute
 from cmbench.experiments.flatness import ways_to_measure
+from cmbench.experiments.garbage import forget_finished
 from cmbench.experiments.grid import suite_of_grid
 from cmbench.experiments.kinds import LANDSCAPES
 from cmbench.experiments.lease import Leases
@@ -257,7 +258,7 @@ def _train(
             engine = shared(elsewhere(runner, cluster) if cluster else here, runner)
             outcome = execute(specs, store, engine, force=force, device=str(device), listener=listener)
             if processes.is_main_process:
-                runner.leases.forget_finished({result.id for result in outcome.results if result.finished})
+                forget_finished(outcome, store, runner.leases)
             return outcome
     finally:
         torch.set_num_threads(before)

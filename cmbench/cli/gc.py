@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,19 +34,23 @@ def gc(
     from cmbench.experiments.garbage import garbage_of
     from cmbench.experiments.garbage import unknown_suites as unknown
     from cmbench.experiments.store import ResultStore
+    from cmbench.experiments.text import printable
     from cmbench.report.captions import plural
 
     if not out.is_dir():
         raise UserError(f"{out}: no such folder (--out)")
     store = ResultStore(out)
     known = [*(keep or ()), *(path.stem for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))]
-    found = garbage_of(store, known, unknown_suites=unknown_suites)
+    unreadable: list[str] = []
+    found = garbage_of(store, known, unreadable, unknown_suites=unknown_suites)
+    for line in unreadable:
+        print(f"cmbench: {printable(line)}; kept", file=sys.stderr)
     for each in found:
         verb = "would be removed" if dry_run else "removed"
         print(f"{each.reason}: {plural(len(each.files), 'file')}, {bytes_text(each.size)} {verb}")
         if dry_run:
             for file in each.files:
-                print(f"  {file}")
+                print(f"  {printable(str(file))}")
         else:
             each.remove()
     if not found:

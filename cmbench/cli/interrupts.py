@@ -30,8 +30,11 @@ def as_keyboard_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
+        waiting = interrupt.disarm()
         for number, handler in before.items():
             signal.signal(number, handler)
+    if waiting:  # since an import that was the last of it all
+        raise KeyboardInterrupt
 
 
 class _Interrupt:
@@ -40,6 +43,7 @@ class _Interrupt:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if not _is_import(frame):
+            self.disarm()
             raise KeyboardInterrupt
         if self._waiting == number:
             print(HINT, file=sys.stderr, flush=True)
@@ -47,6 +51,13 @@ class _Interrupt:
         self._waiting = number
         signal.signal(signal.SIGALRM, self._again)
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+    def disarm(self) -> bool:
+        """Forgets a signal that waits for the end of an import; whether there was one."""
+        waited, self._waiting = bool(self._waiting), 0
+        if waited:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return waited
 
     def _again(self, _: int, frame: FrameType | None) -> None:
         if _is_import(frame):

@@ -55,10 +55,10 @@ def numbers(option: str, given: Sequence[str] | None, kind: type[int] | type[flo
         first, dash, last = part.partition("-")
         try:
             if dash and first and kind is int:
-                steps = range(int(first), int(last) + 1)
-                if not 0 < len(steps) <= MOST_STEPS:
+                low, high = int(first), int(last)
+                if not 0 <= high - low < MOST_STEPS:
                     raise UserError(f"{option} {part!r}: accepted: first-last, at most {MOST_STEPS:,} steps")
-                found += steps
+                found += range(low, high + 1)
             else:
                 found.append(kind(part))
         except ValueError:

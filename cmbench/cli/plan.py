@@ -14,6 +14,7 @@ import typer
 from cmbench.cli.options import DEFAULT_OUT, DataDir, Device, Json, Opt, Out, Set
 from cmbench.cli.training import Devices, Grid, Jobs, Seed, Seeds, Threads, Workload, machine_of, suites_of
 from cmbench.cli.units import bytes_text, time_text
+from cmbench.experiments.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -111,7 +112,7 @@ def _of_folder(out: Path, data_dir: Path | None) -> Callable[[], Watched]:
         for line in unreadable:
             if line not in told:
                 told.add(line)
-                print(f"cmbench: {line}", file=sys.stderr)
+                print(f"cmbench: {printable(line)}", file=sys.stderr)
         return states, None
 
     told: set[str] = set()

@@ -118,6 +118,7 @@ def _judge(
 
     import cmbench.report as report
     from cmbench.errors import MissingResults
+    from cmbench.experiments.text import printable
     from cmbench.report.verdicts import select
 
     results = report.load_results(out)
@@ -129,9 +130,9 @@ def _judge(
         shown = wanted
     print(report.render_claims(shown, form), end="")
     unmet = [v for v in wanted if v.verdict != "reproduced"]
-    for verdict in unmet:
-        print(f"cmbench: --require: {verdict.claim.id}: {verdict.verdict}", file=sys.stderr)
     if unmet:
+        for line in [*results.unreadable, *(f"--require: {v.claim.id}: {v.verdict}" for v in unmet)]:
+            print(f"cmbench: {printable(line)}", file=sys.stderr)
         raise typer.Exit(1)
-    if lines := select.missing(shown) if selected else results.missing:
+    if lines := [*results.unreadable, *(select.missing(shown) if selected else results.missing)]:
         raise MissingResults("\n".join(lines))

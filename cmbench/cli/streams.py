@@ -15,14 +15,16 @@ _FORMS = {
     **dict.fromkeys("─━═╌", "-"),
     **dict.fromkeys("│┃║", "|"),
     **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛╷╵╶╴", "+"),
-    **dict.fromkeys("“”„«»", '"'),
-    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”„«»‘’", "'"),
     **dict.fromkeys("▁▂▃▄▅▆▇█▉▊▋▌▍▎▏░▒▓", "#"),
 }
 
 
 def in_ascii(text: str) -> str:
-    """`text` with a customary form in ASCII for every character: `±` is `+-`, `é` is `e`, what has none is `?`."""
+    """`text` with a customary form in ASCII for every character: `±` is `+-`, `é` is `e`, what has none is `?`.
+
+    No sign becomes one that ends a text in JSON or CSV, or begins a tag: what is printed has been escaped before.
+    """
     return "".join(map(_form, text))
 
 
@@ -31,7 +33,8 @@ def _form(character: str) -> str:
         return character
     if character in _FORMS:
         return _FORMS[character]
-    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
+    form = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return form if form.isalnum() else "?"
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 import time
@@ -27,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name.partition('.')[0]}.*.tmp"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name.partition('.')[0])}.*.tmp"):
         if is_abandoned(leftover):
             leftover.unlink(missing_ok=True)
     temporary = path.parent / f".{path.name}.{this_machine()}.{os.getpid()}.tmp"

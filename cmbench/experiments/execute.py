@@ -127,11 +127,11 @@ def execute(
     results = plan.results
     store.check([*plan.todo, *(spec for spec, _ in plan.elsewhere)])
     listener.planned(plan.todo)
-    for spec, equal in plan.elsewhere:
-        results[store.path(spec)] = result = recorder.take_over(spec, equal)
-        listener.taken_over(spec, result)
-    skipped = len(results)
+    skipped = len(results) + len(plan.elsewhere)
     try:
+        for spec, equal in plan.elsewhere:
+            results[store.path(spec)] = result = recorder.take_over(spec, equal)
+            listener.taken_over(spec, result)
         for attempt in engine([list(group) for _, group in groupby(plan.todo, key=batch)], listener, recorder.record):
             spec, ended = attempt.spec, attempt.result
             if ended is None:

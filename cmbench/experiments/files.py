@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ WEIGHTS = ".pt"
 """What a finished run has ended with."""
 BEST = ".best.pt"
 """The weights of its best epoch."""
+BAD = ".bad"
+"""Behind the name of a file that cannot be used."""
 
 
 def folder_name(label: str) -> str:
@@ -21,7 +24,14 @@ def folder_name(label: str) -> str:
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a file that cannot be used to `NAME.bad`, and returns that: nothing that somebody may want is lost."""
-    target = path.with_name(f"{path.name}.bad")
-    os.replace(path, target)
+    """Renames a file that cannot be used to `NAME.bad`, or `NAME.bad.2` and so on, and returns that.
+
+    Nothing that somebody may want is lost. Another process may have done it already.
+    """
+    target, number = path.with_name(f"{path.name}{BAD}"), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}{BAD}.{number}")
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, target)
     return target

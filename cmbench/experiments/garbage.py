@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cmbench.experiments.atomic import is_abandoned
+from cmbench.experiments.execute import Outcome
 from cmbench.experiments.files import BEST, RESULT, RESUME, WEIGHTS, folder_name
 from cmbench.experiments.grid import shipped, suite_of_grid
 from cmbench.experiments.lease import FOLDER, Leases
@@ -36,16 +38,18 @@ class Garbage:
                 folder.rmdir()
 
 
-def garbage_of(store: ResultStore, known: Sequence[str] = (), *, unknown_suites: bool = False) -> list[Garbage]:
+def garbage_of(
+    store: ResultStore, known: Sequence[str] = (), unreadable: list[str] | None = None, *, unknown_suites: bool = False
+) -> list[Garbage]:
     """What can go: checkpoints and leases of finished runs, files that were being written by processes that have died.
 
     With `unknown_suites` also the results of suites that neither ship with cmbench nor are `known`. Nothing of a run
-    that a living process is at.
+    that a living process is at, and no file that holds no result: what is wrong with it is added to `unreadable`.
     """
     leases = Leases(store.root)
     live = {run for run, held in leases.all().items() if held.is_live}
     checkpoints, given_back, unknown = list[Path](), set[Path](), dict[str, list[Path]]()
-    for path, result in store.results():
+    for path, result in store.results(unreadable=unreadable):
         if result.id in live:
             continue
         if result.kind == "train" and result.finished:
@@ -67,7 +71,7 @@ def garbage_of(store: ResultStore, known: Sequence[str] = (), *, unknown_suites:
 
 def unknown_suites(store: ResultStore, known: Sequence[str] = ()) -> dict[str, int]:
     """How many results there are of each suite that neither ships with cmbench nor is `known`."""
-    names = [result.suite.name for _, result in store.results() if not _is_known(result.suite.name, known)]
+    names = [result.suite.name for _, result in store.results(unreadable=[]) if not _is_known(result.suite.name, known)]
     return {name: names.count(name) for name in sorted(set(names))}
 
 
@@ -81,4 +85,17 @@ def _half_written(root: Path) -> Iterator[Path]:
     for path in root.rglob(".*.tmp"):
         if path.is_file() and is_abandoned(path):
             yield path
-    yield from Leases(root).leftovers()
+
+
+def forget_finished(outcome: Outcome, store: ResultStore, leases: Leases) -> None:
+    """Removes what processes that died have left of finished runs: leases, and checkpoints older than the result.
+
+    A later one is that of a run that records more, or is made again.
+    """
+    finished = [spec for spec, result in zip(outcome.specs, outcome.results, strict=True) if result.finished]
+    leases.forget_finished({spec.id for spec in finished})
+    for spec in finished:
+        checkpoint = store.path(spec, RESUME)
+        with contextlib.suppress(OSError):
+            if checkpoint.stat().st_mtime <= store.path(spec).stat().st_mtime and not leases.is_held(spec.id):
+                checkpoint.unlink()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic
 
 from pydantic import SerializeAsAny
@@ -137,15 +137,15 @@ def seeds_text(seeds: Iterable[int]) -> str:
     return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def seeds_of(text: object) -> set[int]:
-    """The seeds that `seeds_text` has written; none for anything else."""
-    found: set[int] = set()
-    if not isinstance(text, str) or not re.fullmatch(r"\d{1,19}(-\d{1,19})?(,\d{1,19}(-\d{1,19})?)*", text):
-        return found
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1)[:MOST_SEEDS])
-    return found
+@cache
+def seeds_of(text: str) -> frozenset[int]:
+    """The seeds that `seeds_text` has written; none for anything else, and for more than a command may ask for."""
+    if not re.fullmatch(r"\d{1,19}(-\d{1,19})?(,\d{1,19}(-\d{1,19})?)*", text):
+        return frozenset()
+    bounds = [tuple(map(int, part.split("-"))) for part in text.split(",")]
+    if sum(each[-1] - each[0] + 1 for each in bounds if each[0] <= each[-1]) > MOST_SEEDS:
+        return frozenset()
+    return frozenset(seed for each in bounds for seed in range(each[0], each[-1] + 1))
 
 
 def plan_training(

@@ -33,8 +33,8 @@ _SETTINGS: dict[Kind, type[TrainSettings | LandscapeSettings | SharpnessSettings
     "convergence": ConvergenceSettings,
 }
 _NOT_PRINTABLE = re.compile(
-    rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
-    rb"|\\(?:[bfnrt]|u(?:00[01789]|20[026]|[dD][89a-fA-F]))"
+    rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
+    rb"|\\(?:[bfnrt]|u(?:00[01789]|061[cC]|20[026]|[dD][89a-fA-F]))"
 )
 """What the text of a JSON file holds where one of its values is not `printable`, and seldom otherwise."""
 

@@ -16,7 +16,9 @@ ONE_BY_ONE = "one by one"
 Status = Literal["completed", "diverged", "failed", "interrupted"]
 
 
-Item = TypeAliasType("Item", "int | float | list[Item] | dict[str, Item] | None")
+Item = TypeAliasType(
+    "Item", "Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | list[Item] | dict[str, Item] | None"
+)
 """What a curve has at a step or an epoch: a number, or several."""
 _NUMBERS = GetPydanticSchema(
     lambda curves, handler: chain_schema([handler(dict[str, list[Item] | list[str]]), handler(curves)])

@@ -146,12 +146,18 @@ class ResultStore:
                 raise UserError(f"{folder}: no results can be written there (--out): {error.strerror}") from None
 
     def save(self, spec: RunSpec, result: Result) -> Path:
-        """Writes `result` atomically and returns its path; a number that is not finite is null."""
+        """Writes `result` atomically and returns its path; a number that is not finite is null.
+
+        A run that is finished by it needs its checkpoint no more.
+        """
         path = self.path(spec)
         document = result.model_dump(by_alias=True, mode="python")
         fields = (to_json(key) + b": " + to_json(value, inf_nan_mode="null") for key, value in document.items())
         text = b"{\n " + b",\n ".join(fields) + b"\n}\n"
         write_bytes(path, text)
+        if result.finished:
+            with contextlib.suppress(OSError):
+                path.with_suffix(RESUME).unlink()
         if self._places is not None and path not in (known := self._places.setdefault(spec.id, [])):
             known.append(path)
         return path
@@ -162,7 +168,6 @@ class ResultStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         for suffix in (WEIGHTS, BEST):
             _link(equal.with_suffix(suffix), path.with_suffix(suffix))
-        path.with_suffix(RESUME).unlink(missing_ok=True)
         return self.save(spec, result)
 
     @staticmethod

@@ -53,12 +53,12 @@ def ask(out: Path | str, suites: Sequence[str] = (), tables: Sequence[int] = (),
     if suites or not places:
         results = load_results(out, suites)
         groups = grouped_tables(results)
-        missing += results.missing
+        missing += [*results.unreadable, *results.missing]
         shown = [table for each in groups for table in each.tables]
         missing += missing_in(shown, out) if suites else _unfinished(results)
     every = load_results(out) if places else results
     found = [place_tables(kind, number, every, out) for kind, number in places]
-    missing += [line for place in found for line in place.missing]
+    missing += [*every.unreadable, *(line for place in found for line in place.missing)]
     of_places = tuple(table for place in found for table in place.tables)
     own = {place: every.of_place(*place) for place in places}
     absent = tuple(dict.fromkeys(missing))
@@ -66,18 +66,21 @@ def ask(out: Path | str, suites: Sequence[str] = (), tables: Sequence[int] = (),
 
 
 def _unfinished(results: Iterable[Result]) -> list[str]:
-    """A line for every optimizer of a suite of which a command was to train seeds that have not come to their end."""
-    asked: dict[tuple[str, str, str], set[int]] = {}
-    there: dict[tuple[str, str, str], set[int]] = {}
+    """A line for every optimizer of a suite of which a command was to train seeds that have not come to their end.
+
+    What counts are its latest settings: whoever has changed them does not want the earlier ones any more.
+    """
+    of_settings: dict[tuple[str, str], dict[str, list[Result]]] = {}
     for result in results:
         optimizer = result.optimizer
         if result.kind == "train" and optimizer and not result.suite.name.endswith(SUFFIX):  # a sweep cuts trials short
             same = canonical([optimizer.name, optimizer.hyperparameters, result.settings])
-            key = (result.suite.name, optimizer.label, same)
-            asked[key] = asked.get(key, set()) | asked_seeds(result)
-            there.setdefault(key, set()).update(set() if result.status == "interrupted" else {result.seed})
-    return [
-        f"{suite}: {label}: not finished: seeds {seeds_text(left)}; the same cmbench train goes on from there"
-        for (suite, label, settings), seeds in asked.items()
-        if (left := seeds - there[suite, label, settings])
-    ]
+            of_settings.setdefault((result.suite.name, optimizer.label), {}).setdefault(same, []).append(result)
+    lines = []
+    for (suite, label), groups in of_settings.items():
+        latest = max(groups.values(), key=lambda group: max(result.created for result in group))
+        asked = frozenset[int]().union(*{asked_seeds(result) for result in latest})
+        if left := asked - {result.seed for result in latest if result.status != "interrupted"}:
+            seeds = seeds_text(left)
+            lines.append(f"{suite}: {label}: not finished: seeds {seeds}; the same cmbench train goes on from there")
+    return lines

@@ -25,12 +25,13 @@ class Results(Sequence[Result]):
     """Results in the order of their files: a sequence of records.
 
     `suites` are those that were given by file, which say more than a name does; `missing` holds a message for each
-    suite of which there is no result, and for each file that should hold one and does not.
+    suite of which there is no result, `unreadable` one for each file that should hold one and does not.
     """
 
     records: tuple[Result, ...]
     suites: tuple[ResolvedSuite, ...] = ()
     missing: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -69,7 +70,7 @@ def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) 
     """Reads the results below the folder `out`: all of them, or those of the `suites` given by name, place or file.
 
     Raises `UserError` for a suite file that cannot be used. A suite of which there is no result is no error: `missing`
-    says what would produce it. Nor is a file that holds no result, which is passed over: `missing` says what is wrong.
+    says what would produce it. Nor is a file that holds none, which is passed over: `unreadable` says what is wrong.
     """
     out, store = Path(out), ResultStore(out)
     unreadable: list[str] = []
@@ -82,7 +83,7 @@ def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) 
             if found or unreadable
             else [f"{out}: no results; for some: cmbench train --suite digits{out_option(out)}"]
         )
-        return Results(found, (), (*unreadable, *missing))
+        return Results(found, (), tuple(missing), tuple(unreadable))
     results, given, missing = [], [], []
     for name in dict.fromkeys(each for given_name in names for each in _meant(given_name, out)):
         suite = load_suite(name) if is_file_name(name) else shipped(name)
@@ -94,7 +95,7 @@ def load_results(out: Path | str = "results", suites: str | Sequence[str] = ()) 
             given.append(suite)
         if not own:
             missing.append(_what_is_missing(out, name, stem, suite))
-    return Results(tuple(results), tuple(given), (*unreadable, *missing))
+    return Results(tuple(results), tuple(given), tuple(missing), tuple(unreadable))
 
 
 def _what_is_missing(out: Path, name: str, stem: str, suite: ResolvedSuite | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -30,6 +31,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, write)
 
 
+MOST_ITEMS = 10_000_000
+"""Of a checkpoint: tensors, numbers, texts and what they are in, each as often as it is there."""
+PASSING = (OSError, MemoryError, torch.OutOfMemoryError)
+"""What says nothing about a file: the disk or the memory of today."""
+
+
 class _Noting:
     """A file that notes why it could not be written."""
 
@@ -48,20 +55,42 @@ class _Noting:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, on the CPU, every bit of it; raises `Unreadable` naming a file that is something else."""
+    """What `save` wrote, on the CPU, every bit of it; raises `Unreadable` naming a file that is something else.
+
+    Where the disk, or the memory, refuses: `OSError` or `MemoryError`.
+    """
     try:
         with zipfile.ZipFile(path) as archive:  # torch reads over the checksums that it writes
+            if packed := [each.filename for each in archive.infolist() if each.compress_type != zipfile.ZIP_STORED]:
+                raise ValueError(f"{packed[0]} is packed")
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
+        _count(content)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
     except Exception as error:
+        if isinstance(error, PASSING) and getattr(error, "errno", 0) != errno.EINVAL:  # a place that no file has
+            raise
         # torch raises whatever its unpickler or zip reader meets first.
         raise Unreadable(f"{path}: not a checkpoint ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise Unreadable(f"{path}: not a checkpoint (it holds a {type(content).__name__})")
     return content
+
+
+def _count(content: Any) -> None:
+    """Raises `ValueError` for lists within lists that are the same ones: written out they would never end."""
+    left, count = [content], 0
+    while left:
+        node = left.pop()
+        count += 1
+        if count > MOST_ITEMS:
+            raise ValueError(f"more than {MOST_ITEMS:,} items")
+        if isinstance(node, dict):
+            left.extend(node.values())
+        elif isinstance(node, (list, tuple, set)):
+            left.extend(node)
 
 
 def step_of(path: Path) -> int | None:
@@ -85,7 +114,7 @@ def load_to_resume(path: Path, run: str, processes: int, device: torch.device) -
     if content.get("run", run) != run:
         raise Unreadable(f"{path}: a checkpoint of another run")
     parts, made_on = content["processes"], content["device"]
-    if not (isinstance(parts, list) and parts) or made_on not in ("cpu", "cuda", "mps", "xpu"):
+    if not (isinstance(parts, list) and parts) or not isinstance(made_on, str):
         raise Unreadable(f"{path}: not a checkpoint (of no process, or made on {made_on!r})")
     if (found := len(parts)) != processes:
         raise UserError(f"{path}: a checkpoint of {found} processes, not {processes}; use as many, or --force")

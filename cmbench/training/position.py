@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ConfigDict
+
 from cmbench.experiments.result import Status
 from cmbench.experiments.settings import TrainSettings
 from cmbench.workloads.base import Task
@@ -16,6 +18,7 @@ from cmbench.workloads.base import Task
 class Position:
     """Everything that changes during a run besides tensors: what a checkpoint keeps beside them."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cmbench.errors import Unreadable, UserError
+from cmbench.errors import UserError
 from cmbench.experiments.environment import pick_device
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.result import Result
 from cmbench.experiments.store import ResultStore, Stored
 from cmbench.workloads.metrics import Shard
+
+Gives = TypeVar("Gives")
 
 
 class Processes:
@@ -93,38 +96,32 @@ class SharedStore(ResultStore):
         self._processes = processes
 
     def find(self, spec: RunSpec) -> Result | None:
-        found: Result | Unreadable | None = None
-        try:
-            if self._processes.is_main_process:
-                found = super().find(spec)
-        except Unreadable as error:
-            found = error
-        found = self._processes.broadcast(found)
-        if isinstance(found, Unreadable):
-            raise found
-        return found
+        return self._for_all(partial(super().find, spec))
 
     def set_aside(self, spec: RunSpec) -> Path:
-        return super().set_aside(spec) if self._processes.is_main_process else self.path(spec)
+        return self._for_all(partial(super().set_aside, spec))
 
     def find_equal(self, spec: RunSpec, *, anew: bool = False) -> Stored | None:
-        found: Stored | None = self._processes.broadcast(
-            super().find_equal(spec, anew=anew) if self._processes.is_main_process else None
-        )
-        return found
+        return self._for_all(partial(super().find_equal, spec, anew=anew))
 
     def check(self, specs: Sequence[RunSpec]) -> None:
-        message = None
-        try:
-            if self._processes.is_main_process:
-                super().check(specs)
-        except UserError as error:
-            message = str(error)
-        if message := self._processes.broadcast(message):
-            raise UserError(message)
+        self._for_all(partial(super().check, specs))
 
     def take_over(self, spec: RunSpec, result: Result, equal: Path) -> Path:
-        return super().take_over(spec, result, equal) if self._processes.is_main_process else self.path(spec)
+        return self._for_all(partial(super().take_over, spec, result, equal))
 
     def save(self, spec: RunSpec, result: Result) -> Path:
-        return super().save(spec, result) if self._processes.is_main_process else self.path(spec)
+        return self._for_all(partial(super().save, spec, result))
+
+    def _for_all(self, call: Callable[[], Gives]) -> Gives:
+        """What the first process is given by the call, or what it raises."""
+        given: Gives | UserError | OSError | None = None
+        if self._processes.is_main_process:
+            try:
+                given = call()
+            except (UserError, OSError) as error:
+                given = error
+        given = self._processes.broadcast(given)
+        if isinstance(given, Exception):
+            raise given
+        return cast(Gives, given)

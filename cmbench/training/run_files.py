@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from cmbench.errors import Unreadable
+from cmbench.errors import Unreadable, UserError
 from cmbench.experiments.files import RESUME, set_aside
 from cmbench.experiments.plan import RunSpec
 from cmbench.experiments.settings import MOST_THREADS, TelemetrySettings, TrainSettings
@@ -54,18 +54,30 @@ class RunFiles:
         Raises `Unreadable` for a file that does not fit this run, after which the learner is of no use, and `UserError`
         for a checkpoint that another command could go on from.
         """
-        device, processes = self._learner.device, self._processes
         if not self.is_there:
             return None
-        saved = checkpoint.load_to_resume(self._path(RESUME), self._run, processes.size, device)
-        problem, taken_up = "", None
+        taken_up: tuple[Position, Any] | None = None
+        refused: UserError | None = None
+        try:
+            taken_up = self._taken_up(rate, epochs)
+        except UserError as error:
+            refused = error
+        for each in self._processes.gather(refused):  # one of them may lack its own part
+            if each:
+                raise each
+        return taken_up
+
+    def _taken_up(self, rate: Rate, epochs: int) -> tuple[Position, Any] | None:
+        """The same for this process alone."""
+        path, device, processes = self._path(RESUME), self._learner.device, self._processes
+        saved = checkpoint.load_to_resume(path, self._run, processes.size, device)
         try:
             recorded = TelemetrySettings.model_validate(saved["telemetry"])
             if not recorded.covers(self.telemetry, epochs):
                 self.telemetry = self.telemetry.together_with(recorded)
                 return None
             self.telemetry = recorded
-            position = TypeAdapter(Position).validate_python(asdict(Position(**saved["position"])))
+            position = TypeAdapter(Position).validate_python(saved["position"])
             position.check()
             self._learner.load(saved["learner"])
             rate.load(saved.get("rate", {}))
@@ -75,19 +87,19 @@ class RunFiles:
             if saved["threads"] not in range(1, MOST_THREADS + 1):
                 raise ValueError(f"{saved['threads']!r} threads")
             torch.set_num_threads(saved["threads"])
-            taken_up = position, checkpoint.moved(own["carries"], device)
+            return position, checkpoint.moved(own["carries"], device)
+        except checkpoint.PASSING:
+            raise
         except Exception as error:  # whatever torch's modules and optimizers, or those of others, make of it
             problem = f"{type(error).__name__}: {error}".partition("\n")[0]
-        if found := [each for each in processes.gather(problem) if each]:  # one of them may lack its own part
-            raise Unreadable(f"{self._path(RESUME)}: a checkpoint that does not fit this run ({found[0]})")
-        return taken_up
+            raise Unreadable(f"{path}: a checkpoint that does not fit this run ({problem})") from None
 
     def set_aside(self) -> str:
         """Renames the checkpoint, which does not fit, so that another can take its place; its new name."""
         if self._processes.is_main_process:
             self._verify()
-            set_aside(self._path(RESUME))
-        return f"{self._path(RESUME).name}.bad"
+            return set_aside(self._path(RESUME)).name
+        return ""
 
     def save(self, position: Position, carries: Any, rate: Rate) -> None:
         """Writes the checkpoint."""

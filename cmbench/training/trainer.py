@@ -83,11 +83,14 @@ def train(
             run_files.forget()
         return _Run(spec, workload, learner, run_files, processes, observer, gauges, interrupt)
 
-    run = made()
+    run, unfit = made(), ""
     try:
         run.resume()
     except Unreadable as error:
-        observer.remark(f"{error}; set aside as {run.files.set_aside()}: from the beginning")
+        unfit = f"{error}; set aside as {run.files.set_aside()}: from the beginning"
+    if unfit:
+        observer.remark(unfit)
+        del run  # and what it holds of the device's memory
         run = made()
         run.resume()
     learner, run_files = run.learner, run.files
@@ -98,7 +101,6 @@ def train(
         if ending.status == "completed":
             with learner.stepper.evaluating():
                 run_files.keep_weights(WEIGHTS, position.epoch)
-        run_files.forget()
     whole = run.length.whole and position.step == run.length.steps
     return measurement(workload, learner, position, ending, run.telemetry, whole)
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,6 +60,40 @@ def test_while_libraries_are_loaded(cmbench, number):
     assert (process.returncode, stdout) == (130, "")
     assert "interrupted; what was done is kept" in stderr
     assert "Traceback" not in stderr
+
+
+LATE = """
+import os, signal, sys
+from cmbench.cli.interrupts import as_keyboard_interrupt
+try:
+    with as_keyboard_interrupt():
+        import late
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+EARLY = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from cmbench.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("code", [EARLY, LATE], ids=["early", "late"])
+def test_before_there_is_a_command_and_in_its_last_import(code, tmp_path):
+    (tmp_path / "late.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
 
 
 def test_json_of_a_landscape_holds_what_was_done_by_then(cmbench):

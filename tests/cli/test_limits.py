@@ -27,6 +27,7 @@ def mine(cmbench):
         ("toy --suite mine.yaml --trace 6", "mine.yaml: trace: 6: accepted: steps from 1 to 5"),
         ("toy --suite mine.yaml --trace 5-1", "--trace '5-1': accepted: first-last, at most 10,000 steps"),
         ("toy --suite mine.yaml --trace 1-99999999999", "at most 10,000 steps"),
+        ("convergence --capacity 1-99999999999999999999", "at most 10,000 steps"),
         ("toy --suite mine.yaml --starts 99999999999", "starts: 99999999999"),
         ("toy --suite mine.yaml --steps 99999999999", "steps: 99999999999"),
         ("toy --suite mine.yaml --dim 5000001", "2 starts in 5,000,001-D: accepted: 10,000,000 numbers together"),

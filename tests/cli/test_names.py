@@ -3,11 +3,15 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cmbench.cli.streams import in_ascii
 from tests.cli.test_limits import SUITE as WITH_ADAM
 
 SUITE = WITH_ADAM.replace("  adam: {lr: 0.1}\n", "")
@@ -67,6 +71,42 @@ def test_a_spreadsheet_finds_no_formula_and_markdown_no_link(cmbench):
     markdown = cmbench("report", "--format", "markdown").stdout
     assert "](http" not in markdown
     assert "\\<script>" in markdown
+
+
+@given(st.text())
+def test_a_text_in_ascii_ends_no_other(text):
+    value = json.loads(in_ascii(json.dumps([text], ensure_ascii=False)))
+    assert len(value) == 1
+    stream = io.StringIO()
+    csv.writer(stream).writerow([text, "after"])
+    (row,) = csv.reader(io.StringIO(in_ascii(stream.getvalue()), newline=""), strict=True)
+    assert row[1:] == ["after"]
+    if not {*"<>`"} & {*text}:
+        assert not {*"<>`"} & {*in_ascii(text.translate(ARROWS))}
+
+
+ARROWS = dict.fromkeys(map(ord, "→←≤≥"), " ")
+"""Their forms hold a bracket, beside another sign."""
+
+
+def test_what_ascii_lacks_hides_no_formula_and_no_tag(cmbench):
+    cmbench(*toy(cmbench, ["＝1+1", "“q”", "＜img src=x＞", "−cmd", "±x"]))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    formats = {}
+    for form in ("json", "csv", "markdown"):
+        done = subprocess.run(
+            cmbench.line("report", "--format", form),
+            cwd=cmbench.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        formats[form] = done.stdout
+    assert json.loads(formats["json"])
+    labels = {row[5] for row in csv.reader(io.StringIO(formats["csv"]))}
+    assert {"'?1+1", "''q'", "'?img src=x?", "'-cmd", "'+-x"} < labels
+    assert "<img" not in formats["markdown"]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "shift_jis"])

@@ -94,14 +94,32 @@ def test_what_is_there_is_printed_although_another_suite_has_nothing(store):
     assert "did you mean 'mine'?" in done.stderr
 
 
-def test_a_file_that_holds_no_result_is_named_and_the_others_are_reported(store):
+@pytest.mark.parametrize(
+    "options", ["", "--suite digits", "--table 2", "--claims", "--claims --suite digits", "--require table2/*"]
+)
+def test_a_file_that_holds_no_result_is_named_and_the_others_are_reported(store, options):
     broken = store / "results" / "digits" / "adam" / "broken.json"
     broken.write_text('{"schema": "cmbench.result/1", "kind"')
-    done = cmbench("report", cwd=store)
-    assert done.returncode == 4
-    assert "Adam+CM" in done.stdout
-    assert "broken.json" in done.stderr
+    done = cmbench("report", *options.split(), cwd=store)
+    assert done.returncode == (1 if "--require" in options else 4)
+    assert "--" in options or "Adam+CM" in done.stdout
+    assert "broken.json: not a result" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_seeds_of_earlier_settings_are_missed_by_nobody(store):
+    (path, *_) = (store / "results" / "digits").rglob("*.json")
+    result = json.loads(path.read_text())
+    result["environment"]["asked_seeds"] = f"{result['seed']}-{result['seed'] + 3}"
+    result["settings"]["epochs"] += 1
+
+    def said(created):
+        changed = result | {"created": created, "id": "0" * 16}
+        path.with_name(f"{'0' * 16}.json").write_text(json.dumps(changed))
+        return "not finished: seeds" in cmbench("report", cwd=store).stderr
+
+    assert said("2999-01-01T00:00:00+00:00")
+    assert not said("1999-01-01T00:00:00+00:00")
 
 
 def test_a_reader_that_goes_away_is_no_error(store):

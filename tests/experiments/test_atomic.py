@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from cmbench.experiments.atomic import write_bytes
+from cmbench.experiments.process import this_machine
 
 
 def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
@@ -38,3 +39,14 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         write_bytes(tmp_path / "file", b"after")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+
+
+@pytest.mark.parametrize("name", ["a**", "[ab]", "?"])
+def test_a_name_is_no_pattern(name, tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    end = f"{this_machine()}.{dead.pid}.tmp"
+    (tmp_path / f".{name}.html.{end}").touch()
+    (tmp_path / f".a.html.{end}").touch()
+    write_bytes(tmp_path / f"{name}.html", b"content")
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.html", f".a.html.{end}"}

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cmbench.experiments.plan import plan_training
+from cmbench.experiments.plan import plan_training, seeds_of, seeds_text
 from cmbench.experiments.suite import load_suite
 
 
@@ -50,3 +50,10 @@ def test_identities_do_not_depend_on_the_process():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.split() == ids()
+
+
+def test_seeds_are_read_as_they_were_written_and_never_more_than_a_command_takes():
+    assert seeds_of(seeds_text([0, 1, 2, 7])) == {0, 1, 2, 7}
+    assert len(seeds_of("0-9999")) == 10_000
+    for text in ("0-10000", ",".join(["0-9999"] * 300), "0-9999999999999999999", "x", "", "3-", "-3"):
+        assert seeds_of(text) == frozenset()

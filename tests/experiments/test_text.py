@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmbench.experiments.text import canonical, value_text
+from cmbench.experiments.text import canonical, printable, value_text
 
 VALUES = [0.1, 0.1000000001, (0.9, 0.999), (0.9, 0.9999), 1e-5, None, 5, "fifo"]
 
@@ -22,3 +22,7 @@ def test_a_compact_text_has_neither_brackets_nor_spaces():
 def test_the_order_of_keys_and_the_kind_of_list_make_no_difference():
     assert canonical({"a": (1, 2), "b": None}) == canonical({"b": None, "a": [1, 2]})
     assert canonical({"a": 1}) != canonical({"a": 2})
+
+
+def test_marks_of_direction_are_shown():
+    assert printable("a\u061cb\u202ec\u200fd") == "a\\u061cb\\u202ec\\u200fd"

@@ -1,18 +1,24 @@
 """Checkpoints that do not fit, and disks that take none: a run goes on, or begins anew, and says so."""
 
 import errno
+import io
 import os
+import zipfile
 
 import pytest
 import torch
 
-from cmbench.errors import UserError
+from cmbench.errors import Unreadable, UserError
+from cmbench.experiments.files import set_aside
 from cmbench.experiments.outside import completed
 from cmbench.experiments.plan import plan_training
 from cmbench.experiments.suite import load_suite
 from cmbench.training import checkpoint
 from cmbench.training.interrupt import Interrupt
+from cmbench.training.learner import Learner
 from cmbench.training.observer import Observer
+from cmbench.training.processes import Processes
+from cmbench.training.run_files import RunFiles
 from cmbench.training.trainer import train
 from cmbench.workloads.registry import get_workload
 
@@ -116,6 +122,88 @@ def test_a_bit_that_has_flipped_is_found(wine, files):
     heard = Remarks()
     train(spec_for("adam"), wine, CPU, files, observer=heard)
     assert "not a checkpoint" in heard.texts[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("zipfile.ZipFile.testzip", OSError(errno.EMFILE, os.strerror(errno.EMFILE))),
+        ("zipfile.ZipFile.testzip", MemoryError()),
+        ("cmbench.training.learner.Learner.load", torch.OutOfMemoryError("CUDA out of memory")),
+    ],
+    ids=["files", "memory", "a GPU's memory"],
+)
+def test_a_machine_that_refuses_says_nothing_about_the_checkpoint(what, error, wine, files, monkeypatch):
+    train(spec_for("adam"), wine, CPU, files, interrupt=Stops())
+
+    def refuses(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(what, refuses)
+        with pytest.raises(type(error)):
+            train(spec_for("adam"), wine, CPU, files)
+    heard = Remarks()
+    train(spec_for("adam"), wine, CPU, files, observer=heard)
+    assert heard.texts == []
+
+
+def packed(path):
+    content = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in content.namelist():
+            archive.writestr(name, content.read(name))
+
+
+def without_end(path):
+    saved = torch.load(path, weights_only=True)
+    carries = []
+    for _ in range(40):
+        carries = [carries, carries]
+    saved["processes"][0]["carries"] = carries
+    torch.save(saved, path)
+
+
+@pytest.mark.parametrize("change", [packed, without_end])
+def test_a_small_file_that_unpacks_to_a_large_checkpoint_is_none(change, wine, files, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MOST_ITEMS", 100_000)
+    train(spec_for("adam"), wine, CPU, files, interrupt=Stops())
+    change(files(".resume.pt"))
+    heard = Remarks()
+    assert train(spec_for("adam"), wine, CPU, files, observer=heard).status == "completed"
+    assert "not a checkpoint (ValueError)" in heard.texts[0]
+
+
+def test_nothing_that_was_set_aside_is_lost(files):
+    for content in ("first", "second", "third"):
+        files(".resume.pt").write_text(content)
+        set_aside(files(".resume.pt"))
+    found = [files(f".resume.pt.bad{number}").read_text() for number in ("", ".2", ".3")]
+    assert found == ["first", "second", "third"]
+    set_aside(files(".resume.pt"))  # as another process has done by now
+
+
+class SecondOfTwo(Processes):
+    """Whose first one says this of the checkpoint."""
+
+    def __init__(self, first):
+        super().__init__(1, 2)
+        self.first = first
+
+    def gather(self, item):
+        return [True if isinstance(item, bool) else self.first, item]
+
+    def broadcast(self, item):
+        return self.gather(item)[0]
+
+
+@pytest.mark.parametrize("first", [None, Unreadable("by the first")])
+def test_processes_agree_before_one_of_them_sets_a_checkpoint_aside(first, wine, files):
+    files(".resume.pt").write_bytes(b"garbage")
+    learner = Learner(spec_for("adam"), wine, CPU, Processes())
+    run_files = RunFiles(spec_for("adam"), files, learner, SecondOfTwo(first), lambda: None, print)
+    with pytest.raises(Unreadable, match="by the first" if first else "not a checkpoint"):
+        run_files.resume(None, 1)
 
 
 def test_a_checkpoint_of_another_device_is_kept_for_the_command_that_can_go_on_from_it(wine, files):

@@ -35,5 +35,9 @@ def render_csv(tables: Sequence[Table]) -> str:
 
 
 def _no_formula(value: object) -> object:
-    """A text that a spreadsheet would take for a formula begins with an apostrophe, which it takes for a text's."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    """A text that a spreadsheet would take for a formula begins with an apostrophe, which it takes for a text's.
+
+    So does one with a sign that ASCII lacks: it may be printed as `-`.
+    """
+    first = value[:1] if isinstance(value, str) else ""
+    return f"'{value}" if first and (first in "=+-@" or not (first.isascii() or first.isalpha())) else value

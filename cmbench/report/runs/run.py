@@ -26,9 +26,10 @@ class Run:
         return self.result.status if self.result else "missing"
 
 
-def asked_seeds(result: Result) -> set[int]:
+def asked_seeds(result: Result) -> frozenset[int]:
     """The seeds that the command which made the result had planned."""
-    return seeds_of(result.environment.get("asked_seeds"))
+    text = result.environment.get("asked_seeds")
+    return seeds_of(text) if isinstance(text, str) else frozenset()
 
 
 def completed(runs: Iterable[Run]) -> list[Result]:
