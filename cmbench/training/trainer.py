@@ -67,8 +67,8 @@ def train(
 
     When `interrupt` is requested it ends at the next reading of the losses, with a checkpoint. `workload` has been
     loaded onto `device`. `files` gives the path of this run's file with a suffix; the weights that the run ends with
-    are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`. `verify` is called before any of them is
-    written; what it raises ends the run.
+    are left at `files(".pt")`, those of its best epoch at `files(".best.pt")`. Its checkpoint stays until the result
+    is stored. `verify` is called before any of them is written; what it raises ends the run.
     """
     _warm_up()
     if device.type == "cuda":
