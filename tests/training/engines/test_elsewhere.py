@@ -148,6 +148,12 @@ def test_a_run_from_the_beginning_goes_on_when_its_process_is_started_again(resu
     earlier.parent.mkdir(parents=True)
     earlier.touch()
     fleet = Fleet(dict.fromkeys([0, 1], partial(completed, runner.store)))
-    list(elsewhere(runner, fleet.launch)([specs], Listener(), None))
-    assert earlier.exists() == resume
+    there = []
+
+    def launch(*arguments):
+        there.append(earlier.exists())
+        return fleet.launch(*arguments)
+
+    list(elsewhere(runner, launch)([specs], Listener(), None))
+    assert there == [resume]
     assert fleet.runner.resume
