@@ -227,7 +227,8 @@ class _Parquet(_Images):
             table_files.check(file)
         try:
             rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
-            self.rows = rows.cast_column("image", Image(decode=False))
+            # Others than these two would be decoded with every row, as what the file calls them.
+            self.rows = rows.select_columns(["image", "label"]).cast_column("image", Image(decode=False))
             classes = {*rows.unique("label")}
         except Exception as error:
             # Whatever the library or the reader of the format raises.
