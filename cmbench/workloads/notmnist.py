@@ -78,7 +78,8 @@ class NotMNIST:
                 if picture is not None:
                     images.append(picture)
                     labels.append(LETTERS.index(letter))
-        except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+        except (OSError, EOFError, ValueError, tarfile.TarError, RecursionError) as error:
+            # The last one where headers in an archive follow each other without a file.
             raise UserError(f"{place}: not notMNIST: {reason(error)}") from None
         counts = np.bincount(np.array(labels, np.int64), minlength=10).tolist()
         if counts != list(self.counts):
