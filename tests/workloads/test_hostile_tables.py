@@ -9,7 +9,7 @@ from PIL import EpsImagePlugin, Image
 
 from cmbench import from_datasets
 from cmbench.errors import UserError
-from cmbench.workloads import hub, table_files
+from cmbench.workloads import hub, table_files, tinyimagenet
 from cmbench.workloads.registry import get_workload
 
 from . import miniatures
@@ -94,6 +94,26 @@ def test_pictures_that_would_fill_the_memory_are_refused_at_the_first(tmp_path, 
     monkeypatch.setattr(hub, "MOST_DECODED", 10 * 64 * 64 * 3 * 4 - 1)
     with pytest.raises(UserError, match=r"a\.parquet: image: 10 images of 64×64 pixels: accepted: 491,519 bytes"):
         read(path, "image", "label")
+
+
+def test_rows_of_tinyimagenet_that_stand_for_gigabytes_are_not_unpacked(tmp_path, monkeypatch):
+    import pyarrow
+    from pyarrow import parquet
+
+    (tmp_path / "data").mkdir()
+    for split in ("train", "valid"):
+        table = pyarrow.table({"image": [{"bytes": bytes(1 << 22), "path": None}] * 16, "label": [0] * 16})
+        parquet.write_table(table, tmp_path / "data" / f"{split}-00000-of-00001.parquet")
+    del table
+    workload = get_workload("tinyimagenet_online", data_dir=tmp_path)
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"a row without an image of at most 65,536 bytes and a class"):
+        workload.load(torch.device("cpu"))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+    monkeypatch.setattr(tinyimagenet, "MOST_OF_GROUP", 1 << 20)
+    with pytest.raises(UserError, match=r"a row group of 4,\d+,\d+ bytes: accepted: 1,048,576"):
+        workload.load(torch.device("cpu"))
 
 
 DEEP = b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n"
