@@ -1,6 +1,7 @@
 """States of other optimizers and of other settings: taken where they fit, else refused before anything is changed."""
 
 import copy
+import math
 import warnings
 
 import pytest
@@ -150,12 +151,52 @@ def test_a_state_that_contradicts_itself_is_refused():
         with pytest.raises(ValueError, match=r"does not fit adam_cm: parameter 0 .*; nothing was loaded"):
             optimizer.load_state_dict(saved)
         assert same(before, optimizer.state_dict())
-    for setting in ({"lr": -1.0}, {"capacity": 2.5}, {"scope": "model"}, {"betas": (0.9, 1.0)}):
+    for setting in ({"lr": -1.0}, {"capacity": 2.5}, {"scope": "model"}, {"betas": (0.9, 1.0)}, {"sum_age": "x"}):
         saved = saved_by(AdamCM, capacity=2)
         saved["param_groups"][0] |= setting
         with pytest.raises(ValueError, match="invalid"):
             optimizer.load_state_dict(saved)
         assert same(before, optimizer.state_dict())
+
+
+BROKEN = {
+    **{f"step {str(step)[:4]}": {"step": step} for step in ("abc", None, [1, 2], math.nan, math.inf, -3, 1j, 10**400)},
+    "step of nan": {"step": torch.tensor(math.nan)},
+    "step of a complex number": {"step": torch.tensor(1j)},
+    "slot_0": {"slot_0": "x"},
+    "buffer_sum": {"buffer_sum": "x"},
+    "priorities": {"priorities": "x"},
+    "complex priorities": {"priorities": torch.zeros(2, dtype=torch.complex64)},
+    "whole priorities": {"priorities": torch.zeros(2, dtype=torch.int64)},
+    "ages that are broken": {"ages": torch.zeros(2)},
+    "complex moment": {"exp_avg": torch.zeros(5, dtype=torch.complex64)},
+    "no moment": {"exp_avg": None},
+}
+
+
+@pytest.mark.parametrize("capacity", [0, 2])
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_state_of_something_else_is_refused_before_anything_is_changed(broken, capacity):
+    saved = saved_by(AdamCM, capacity=capacity)
+    saved["state"][1] |= broken
+    optimizer = AdamCM(parameters(), capacity=capacity)
+    step(optimizer)
+    before = frozen(optimizer)
+    with pytest.raises(ValueError, match=r"does not fit adam_cm: parameter 1 .*; nothing was loaded"):
+        optimizer.load_state_dict(saved)
+    assert same(before, optimizer.state_dict())
+    step(optimizer)
+
+
+@pytest.mark.parametrize("record", ["x", [1], torch.zeros(3)], ids=["text", "a list", "a tensor"])
+def test_a_record_that_is_no_mapping_is_refused(record):
+    saved = saved_by(AdamCM)
+    saved["state"][1] = record
+    optimizer = AdamCM(parameters())
+    before = frozen(optimizer)
+    with pytest.raises(ValueError, match=r"parameter 1 has a \w+ for its state; nothing was loaded"):
+        optimizer.load_state_dict(saved)
+    assert same(before, optimizer.state_dict())
 
 
 @pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
