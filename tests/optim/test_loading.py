@@ -296,6 +296,38 @@ def test_a_memory_over_an_optimizer_takes_the_optimizers_state_alone(wrap):
         assert same(before, optimizer.state_dict())
 
 
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}], ids=["cg", "cm"])
+@pytest.mark.parametrize("with_memory", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_memory_is_as_it_was_when_the_optimizer_below_it_refuses_a_state(fused, with_memory, settings):
+    def made():
+        optimizer = MemoryOver(torch.optim.NAdam(parameters(), lr=1e-3), **settings)
+        optimizer.buffer.param_groups[0] |= {"foreach": False, "fused": fused}
+        step(optimizer, 2)
+        optimizer.buffer_stats()
+        step(optimizer, 2)
+        return optimizer
+
+    optimizer, twin = made(), made()
+    broken = saved_by(torch.optim.NAdam, ((4, 3),))
+    broken |= {"memory": frozen(made())["memory"]} if with_memory else {}
+    with pytest.raises(ValueError, match="match the size"):
+        optimizer.load_state_dict(broken)
+    assert optimizer.buffer_stats() == twin.buffer_stats()
+    assert same(optimizer.state_dict(), twin.state_dict())
+
+
+def test_a_warning_that_is_an_error_leaves_a_state_that_is_loaded_whole():
+    optimizer, saved = MemoryOver(torch.optim.NAdam(parameters(), lr=1e-3)), saved_by(torch.optim.NAdam)
+    step(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="the buffer starts empty"):
+            optimizer.load_state_dict(saved)
+    assert optimizer.buffer_stats() is None
+    assert same(optimizer.base.state_dict()["state"], saved["state"])
+
+
 @pytest.mark.parametrize("name", list_optimizers())
 def test_hooks_around_saving_and_loading_run_in_order_and_see_what_was_loaded(name):
     optimizer, heard = create_optimizer(name, parameters(), lr=1e-3), []
