@@ -82,6 +82,7 @@ class MemoryOver(Wrapper):
             buffer.__setstate__(before)  # whatever `base` refuses, nothing is changed
             buffer._accepted_before = accepted
             raise
+        self.defaults["scope"] = buffer.param_groups[0]["scope"]
         if "memory" not in saved:
             warnings.warn("the state has no memory: the buffer starts empty", stacklevel=2)
 
