@@ -103,6 +103,8 @@ def _archive(archive: Path) -> Iterator[tuple[str, str, bytes]]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r|") as files:
         count = 0
         for member in files:
+            if files.offset > len(content):  # tarfile would go there block by block, however far it is
+                raise ValueError(f"{member.name[:100]}: is cut off")
             path = PurePosixPath(member.name)
             if path.suffix != ".png" or path.parent.name not in LETTERS or not member.isreg():
                 continue

@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import tarfile
+import time
 import zlib
 
 import numpy as np
@@ -195,6 +196,17 @@ def test_an_archive_of_links_devices_or_gigabytes_is_refused(members, message, t
     archive(tmp_path, *members)
     with pytest.raises(UserError, match=f"not notMNIST: .*{message}"):
         NotMNIST(tmp_path).read()
+
+
+def test_an_archive_that_says_it_is_a_terabyte_is_refused_at_once(tmp_path):
+    member = tarfile.TarInfo("notMNIST_small/other")
+    member.size = 1 << 40
+    with gzip.open(tmp_path / "notMNIST_small.tar.gz", "wb", compresslevel=1) as file:
+        file.write(member.tobuf() + bytes(10_240))
+    began = time.monotonic()
+    with pytest.raises(UserError, match="notMNIST_small/other: is cut off"):
+        NotMNIST(tmp_path).read()
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
