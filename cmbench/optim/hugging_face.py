@@ -39,6 +39,13 @@ class ProbedTraining:
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """As of `Trainer`: forward and backward pass of a batch; of the last one of a step, what is said above."""
+        try:
+            return self._training_step(model, inputs, *args, **kwargs)
+        except BaseException:
+            self._held = []  # of a step that is begun anew, maybe in smaller batches
+            raise
+
+    def _training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         probe = self._probe()
         # The batches as they come: what is done with them may change them.
         again = (copy.copy(inputs), args, kwargs)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import torch
@@ -62,6 +64,8 @@ class Loading:
         state = dict(given["state"])
         for group, own in zip(groups, self.groups, strict=True):
             for key, param in zip(group["params"], own["params"], strict=True):
+                if not isinstance(state.get(key, {}), Mapping):
+                    raise self._refusal(key, f"has a {type(state[key]).__name__} for its state")
                 if state.get(key):
                     state[key] = (self._own if is_own else self._of_another)(key, state[key], param, group)
         if not is_own:
@@ -79,6 +83,8 @@ class Loading:
         for name in self.defaults:
             if name in HYPERPARAMETERS:
                 group[name] = HYPERPARAMETERS[name].validated(group[name])
+        if not isinstance(age := group.get("sum_age", 0), int) or age < 0:
+            raise ValueError(f"invalid sum_age: {age!r} (accepted: an integer >= 0)")
         decoupled = saved.get("decoupled_weight_decay", self.rule.decoupled)
         if not is_own and decoupled != self.rule.decoupled and group["weight_decay"]:
             self.left.add(f"that weight_decay is {'decoupled' if decoupled else 'L2'}")
@@ -87,7 +93,7 @@ class Loading:
     def _own(self, key: Any, record: Mapping[str, Any], param: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
         without_momentum = self.memory.state(self.rule, {**group, "momentum": 0.0})  # it may be switched on any time
         self._check(key, record, param, without_momentum, self.memory.state(self.rule, group), group)
-        slots = sorted(name for name in record if name.startswith("slot_"))
+        slots = sorted(filter(_is_slot, record))
         if group["capacity"] == 0 or not (slots or "buffer_sum" in record):
             return dict(record)
         wanted = sorted(f"slot_{k}" for k in range(group["capacity"]))
@@ -129,12 +135,19 @@ class Loading:
             if "momentum_buffer" in record and "exp_avg" in lacking:
                 has += ": a momentum_buffer is a sum of gradients, and no mean of them"
             raise self._refusal(key, has)
-        for name in kept:
-            if name in record:
-                self._check_shape(key, name, record[name], param.shape)
+        for name, value in record.items():
+            if name in kept or name in ("buffer_sum", *RANKING) or _is_slot(name):
+                if not isinstance(value, Tensor) or value.is_complex():
+                    raise self._refusal(key, f"has {name}, which is no tensor of real numbers")
+                if name in RANKING and value.is_floating_point() != (name == "priorities"):
+                    raise self._refusal(key, f"has {name} of {value.dtype}")
+            if name in kept:
+                self._check_shape(key, name, value, param.shape)
         step = record.get("step", 0)
         if isinstance(step, Tensor) and step.numel() != 1:
             self._check_shape(key, "step", step, ())
+        if not _is_count(step):
+            raise self._refusal(key, f"has {step!r} for its step, and a finite number >= 0 is needed")
 
     def _check_shape(self, key: Any, name: str, value: Tensor, shape: Sequence[int]) -> None:
         if tuple(value.shape) != tuple(shape):
@@ -154,3 +167,18 @@ def _counts(rule: Rule, group: Mapping[str, Any]) -> bool:
     """Whether the rule's step depends on how many there were."""
     first, second = (rule.numbers(group, torch.tensor(t)) for t in (1.0, 2.0))
     return any(float(a) != float(b) for a, b in zip(first, second, strict=True))
+
+
+def _is_slot(name: Any) -> bool:
+    return isinstance(name, str) and name.startswith("slot_")
+
+
+def _is_count(step: Any) -> bool:
+    """Whether it is a finite number >= 0, or a tensor of one; one of which there is no value yet (fake, meta) is."""
+    try:
+        value = step.item() if isinstance(step, Tensor) else step
+        return isinstance(value, Real) and 0 <= float(value) < math.inf
+    except OverflowError:
+        return False
+    except RuntimeError:
+        return True

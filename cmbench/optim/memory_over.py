@@ -69,17 +69,22 @@ class MemoryOver(Wrapper):
     def _load(self, saved: dict[str, Any]) -> None:
         """One without `memory` is that of `base` alone: the buffer starts empty, and a `UserWarning` says so."""
         of_base = {key: value for key, value in saved.items() if key != "memory"}
-        before = {"state": self._buffer.state, "param_groups": self._buffer.param_groups}
+        buffer = self._buffer
+        buffer._settle()  # an entry that is held back is part of what was there
+        before, accepted = {"state": buffer.state, "param_groups": buffer.param_groups}, buffer._accepted_before
         if "memory" in saved:
-            self._buffer.load_state_dict(saved["memory"])
+            buffer.load_state_dict(saved["memory"])
         else:
-            self._buffer.__setstate__(before | {"state": defaultdict(dict)})
-            warnings.warn("the state has no memory: the buffer starts empty", stacklevel=2)
+            buffer.__setstate__({**before, "state": defaultdict(dict)})
         try:
             super()._load(of_base)
         except Exception:
-            self._buffer.__setstate__(before)  # whatever `base` refuses, nothing is changed
+            buffer.__setstate__(before)  # whatever `base` refuses, nothing is changed
+            buffer._accepted_before = accepted
             raise
+        self.defaults["scope"] = buffer.param_groups[0]["scope"]
+        if "memory" not in saved:
+            warnings.warn("the state has no memory: the buffer starts empty", stacklevel=2)
 
     @property
     def _buffer(self) -> CriticalOptimizer:

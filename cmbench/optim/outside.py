@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -28,6 +29,8 @@ from cmbench.optim.split import Split
 Group = dict[str, Any]
 _HOW = ("foreach", "fused", "capturable", "differentiable")
 """Arguments of torch's optimizers that decide how a step is computed, and not what: recorded where they are set."""
+_REAL = ("lr", "weight_decay", "momentum", "dampening", "eps")
+"""Arguments that are real numbers in every optimizer, also where nothing says so."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Outside:
         if parts and (self.needs_closure or given.get("create_graph")):
             raise ValueError("probe and memory: accepted: with a step that needs neither closure nor create_graph")
         values = {
-            name: argument.default
+            name: as_float(argument.default) if _is_real(argument) else argument.default
             for name, argument in self.arguments.items()
             if name not in _HOW and is_plain(argument.default)
         }
@@ -139,7 +142,7 @@ class Outside:
         default = self.arguments[name].default
         if isinstance(value, str) and isinstance(default, (int, float)):
             raise ValueError(f"invalid {name}: {value!r} (accepted: a number, as its default {default!r})")
-        if isinstance(default, float):
+        if isinstance(default, float) or (isinstance(value, int) and _is_real(self.arguments[name])):
             return as_float(value)
         return tuple(value) if isinstance(value, list) and not isinstance(default, list) else value
 
@@ -232,6 +235,11 @@ COMPOSITION = tuple(_COMPOSITION)
 def accepts_closure(optimizer: Optimizer) -> bool:
     """Whether its `step` can be given a closure."""
     return _closure(type(optimizer)) is not None
+
+
+def _is_real(argument: inspect.Parameter) -> bool:
+    """Whether it takes any number, though its default may be a whole one: `0` and `0.0` are one setting then."""
+    return argument.name in _REAL or re.search(r"\bfloat\b", str(argument.annotation)) is not None
 
 
 def _closure(made: type[Optimizer]) -> inspect.Parameter | None:

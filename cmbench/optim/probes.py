@@ -192,9 +192,9 @@ class SAM(Probe):
     Args:
         base: the optimizer that takes the step; any `torch.optim.Optimizer`. Or parameters, for `base_optimizer`.
         base_optimizer: the class of the optimizer that takes the step, made with `of_base`: its hyperparameters.
-        rho: length of the step to the probe, ρ >= 0. A zero gradient stays where it is.
-        scope: over what ‖g‖ is taken (`"global"`, `"per_tensor"`, `"lane"`); by default as in `base`, else global. An
-            optimizer with a memory that is made here decides by the same.
+        rho: length of the step to the probe, ρ >= 0, by default 0.05. A zero gradient stays where it is.
+        scope: over what ‖g‖ is taken (`"global"`, `"per_tensor"`, `"lane"`); by default as in `base`, also where that
+            loads a state of another one, else global. An optimizer with a memory that is made here decides by the same.
 
     `SAM(AdamCM(model.parameters(), lr=1e-3), rho=0.05).step(closure)`, or
     `SAM(model.parameters(), AdamCM, rho=0.05, lr=1e-3)`
@@ -204,30 +204,34 @@ class SAM(Probe):
         self,
         base: Optimizer | Iterable[Any],
         base_optimizer: Callable[..., Optimizer] | float | None = None,
-        rho: float = 0.05,
+        rho: float | None = None,
         scope: str | None = None,
         **of_base: Any,
     ) -> None:
-        if isinstance(base_optimizer, (int, float)):  # SAM(base, 0.1)
-            HYPERPARAMETERS["rho"].validated(rho)  # not by position as well
-            rho, base_optimizer = float(base_optimizer), None
+        base_optimizer, rho = _by_position(base_optimizer, "rho", rho)
         made_here = isinstance(base_optimizer, type) and issubclass(base_optimizer, BufferedOptimizer)
         if scope is not None and made_here:
-            of_base["scope"] = scope
+            of_base["scope"], scope = scope, None
+        self._given_scope = scope
         super().__init__(base, base_optimizer, of_base, rho=rho)
-        self._scope = HYPERPARAMETERS["scope"].validated(scope or self.base.defaults.get("scope", "global"))
-        refuse_a_part(self._scope)
+        refuse_a_part(HYPERPARAMETERS["scope"].validated(self._scope))
+
+    @property
+    def _scope(self) -> str:
+        of_base = self.base.param_groups[0].get("scope") or self.base.defaults.get("scope", "global")
+        return self._given_scope or str(of_base)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_scope": self._scope}
+        return super().__getstate__() | {"_given_scope": self._given_scope}
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
         found = self._with_gradient()
         if not found:
             return []
         params, grads = [local(p) for _, p, _ in found], [local(grad) for *_, grad in found]
-        values = whole_norms(grads, [p for _, p, _ in found], self._scope)
-        if self._scope != "per_tensor":
+        scope = self._scope
+        values = whole_norms(grads, [p for _, p, _ in found], scope)
+        if scope != "per_tensor":
             values = values * len(found)
         offsets = []
         for (group, _, _), param, grad, norm in zip(found, params, grads, values, strict=True):
@@ -244,18 +248,17 @@ class MEG(Probe):
 
     Args:
         base, base_optimizer, of_base: as of `SAM`.
-        gamma: step size of the extrapolation, γ >= 0.
+        gamma: step size of the extrapolation, γ >= 0, by default 0.01.
     """
 
     def __init__(
         self,
         base: Optimizer | Iterable[Any],
         base_optimizer: Callable[..., Optimizer] | float | None = None,
-        gamma: float = 0.01,
+        gamma: float | None = None,
         **of_base: Any,
     ) -> None:
-        if isinstance(base_optimizer, (int, float)):  # MEG(base, 0.1)
-            gamma, base_optimizer = float(base_optimizer), None
+        base_optimizer, gamma = _by_position(base_optimizer, "gamma", gamma)
         super().__init__(base, base_optimizer, of_base, gamma=gamma)
 
     def _offsets(self) -> list[tuple[Tensor, Tensor]]:
@@ -263,3 +266,14 @@ class MEG(Probe):
             (local(param), local(grad) * (group["gamma"] if group.get("maximize") else -group["gamma"]))
             for group, param, grad in self._with_gradient()
         ]
+
+
+def _by_position(
+    second: Callable[..., Optimizer] | float | None, name: str, value: float | None
+) -> tuple[Callable[..., Optimizer] | None, float]:
+    """The class and the hyperparameter: `SAM(base, 0.1)` gives the latter alone. One of them given twice is refused."""
+    if not isinstance(second, (int, float)):
+        return second, HYPERPARAMETERS[name].default if value is None else value
+    if value is not None:
+        raise TypeError(f"{name} is given twice: {second!r} and {value!r}")
+    return None, float(second)

@@ -47,10 +47,11 @@ def silent(arrived: Arrived) -> None:
 
 
 def download(url: str, target: Path, report: Report = silent, *, most: int, md5: str) -> Path:
-    """The file at `url`, fetched to `target` unless it is there; returns `target`. `report` hears of every block.
+    """The file at `url`, fetched to `target`; returns `target`. `report` hears of every block.
 
-    What has arrived lies beside it in NAME.part, from whose end the next attempt, or the next call, goes on (HTTP
-    Range). It has at most `most` bytes, and the published sum `md5`; other bytes are deleted. Raises `OSError` when
+    A file that is there already is not looked at: whoever reads it does. What has arrived lies beside it in NAME.part,
+    from whose end the next attempt, or the next call, goes on (HTTP Range). A file that is fetched has at most `most`
+    bytes, and the published sum `md5`; other bytes are deleted. Raises `OSError` when
     nothing more arrives, and for an address that does not exist, `UserError` for other bytes.
     """
     if target.exists():
@@ -132,8 +133,8 @@ def unzip(archive: Path, folder: Path, name: str) -> Path:
     """The folder `name` out of a zip `archive`, put into `folder`; returns where it is.
 
     It appears there only when it is complete. Raises `UserError` for an archive that has no such folder, writes outside
-    of itself, has names twice or links, or unpacks to more than MOST_FILES and MOST_UNPACKED; and for a broken one,
-    which is deleted, so that the next download starts anew.
+    of itself, has names twice or links, is packed otherwise than by deflate, or unpacks to more than MOST_FILES and
+    MOST_UNPACKED; and for a broken one, which is deleted, so that the next download starts anew.
     """
     unpacking = folder / f"{name}.part"
     shutil.rmtree(unpacking, ignore_errors=True)
@@ -159,7 +160,11 @@ def unzip(archive: Path, folder: Path, name: str) -> Path:
 
 
 def _check(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Raises `UserError` for what no data set has; `zipfile` unpacks no more of a file than its `file_size`."""
+    """Raises `UserError` for what no data set has.
+
+    `zipfile` unpacks no more than its `file_size` of a file that is stored or deflated; of others a block at once,
+    which may stand for gigabytes.
+    """
     unpacked = sum(member.file_size for member in members)
     if len(members) > MOST_FILES or unpacked > MOST_UNPACKED:
         raise UserError(
@@ -172,6 +177,8 @@ def _check(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
             raise UserError(f"{archive}: has a file outside of itself: {member.filename[:100]!r}")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UserError(f"{archive}: has a link, or a device: {member.filename[:100]!r}")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(f"{archive}: is packed by method {member.compress_type}: accepted: deflate")
         if path in names:
             raise UserError(f"{archive}: has a name twice: {member.filename[:100]!r}")
         names.add(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from cmbench.workloads.tensors import Loss, TensorWorkload
 VALID_SPLITS = ("validation", "valid", "val", "dev")
 VALID_SHARE = 0.2
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MOST_DECODED = 1 << 34
+"""Bytes that all pictures of a data set may take as numbers."""
 _READERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 
 
@@ -51,14 +55,14 @@ def from_datasets(
             or `dev`, and where there is none of these a fifth of `train`, stratified by class, the same for every seed.
         options: `load_dataset`'s own: `name`, `revision`, `data_files`, …
 
-    Raises `UserError` for splits and columns that are not there, missing values, images of several sizes, and classes
-    that no training example has.
+    Raises `UserError` for splits and columns that are not there, columns of anything but numbers, text and images,
+    missing values, images of several sizes or of more than MOST_DECODED bytes, and classes that no training example
+    has.
     """
     columns = [inputs] if isinstance(inputs, str) else list(inputs)
     data, where = _loaded(path, options), Path(path).name
     try:
-        parts = _split(data, splits, target, where)
-        _check_columns(parts, (*columns, target), where)
+        parts = _split(data, splits, columns, target, where)
         train, valid = _standardised(*_inputs(parts, columns, where))
         targets = _targets(parts, target, metric, where)
     except UserError:
@@ -77,36 +81,47 @@ def _loaded(path: str, options: dict[str, Any]) -> Any:
     from datasets import load_dataset
 
     reader = _READERS.get(Path(path).suffix) if Path(path).is_file() else None
-    if reader:
-        table_files.check(Path(path))
     try:
+        for file in _local_files(path, options):
+            table_files.check(file, reader or path)
         return load_dataset(reader, data_files=path, **options) if reader else load_dataset(path, **options)
+    except UserError:
+        raise
     except Exception as error:
         # Whatever the library, a reader of a format or the network raises.
         raise UserError(f"from_datasets: {path}: {reason(error)}") from None
 
 
-def _check_columns(parts: Sequence[Any], columns: Sequence[str], where: str) -> None:
-    for part in parts:
-        for column in columns:
-            if column not in part.column_names:
-                raise unknown("column", column, part.column_names, where)
+def _local_files(path: str, options: dict[str, Any]) -> set[Path]:
+    """Those on this machine that are going to be read: a file, tables below a folder, and `data_files` in any form."""
+    folder, named = options.get("data_dir") or "", options.get("data_files") or ()
+    found: set[Path] = set()
+    for several in named.values() if isinstance(named, dict) else [named]:
+        for name in [several] if isinstance(several, (str, Path)) else several:
+            for base in (path, folder, ""):
+                found.update(map(Path, glob(os.path.join(base, name), recursive=True)))
+    for place in map(Path, filter(None, (path, folder))):
+        below = place.rglob("*") if place.is_dir() else [place]
+        found.update(file for file in below if file.suffix in table_files.ENDINGS)
+    return {file for file in found if file.is_file()}
 
 
-def _split(data: Any, splits: tuple[str, str] | None, target: str, where: str) -> list[Any]:
+def _split(data: Any, splits: tuple[str, str] | None, columns: Sequence[str], target: str, where: str) -> list[Any]:
     """The training and the validation part of the data set that messages call `where`."""
     if splits is None:
         splits = ("train", next((name for name in VALID_SPLITS if name in data), ""))
     for name in splits:
         if name and name not in data:
             raise unknown("split", name, data, where)
-    train = data[splits[0]]
-    for name in filter(None, splits):
-        if target in data[name].column_names and any(value is None for value in data[name][target]):
+    parts = [data[name] for name in splits if name]
+    for part in parts:
+        _check_columns(part, columns, target, where)
+        if any(value is None for value in part[target]):
             raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
-    if splits[1]:
-        return [train, data[splits[1]]]
-    values = np.asarray(train[target]) if target in train.column_names else np.zeros(len(train))
+    if len(parts) == 2:
+        return parts
+    train = parts[0]
+    values = np.asarray(train[target])
     if values.dtype.kind == "f" or min(np.unique(values, return_counts=True)[1]) < 2:
         order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
         numbers = np.split(order, [round((1 - VALID_SHARE) * len(train))])
@@ -115,14 +130,34 @@ def _split(data: Any, splits: tuple[str, str] | None, target: str, where: str) -
     return [train.select(part) for part in numbers]
 
 
+def _check_columns(part: Any, columns: Sequence[str], target: str, where: str) -> None:
+    """Before any is read: a file says itself what its columns are, and `datasets` decodes them by that."""
+    from datasets import Image
+
+    for column in (*columns, target):
+        if column not in part.column_names:
+            raise unknown("column", column, part.column_names, where)
+        kind = part.features[column]
+        if not _is_plain(kind) and not (isinstance(kind, Image) and [column] == columns and column != target):
+            raise UserError(f"{where}: {column}: {kind}: accepted: numbers, text, or images alone")
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a column holds numbers, text, or lists of them, which nobody decodes."""
+    from datasets import Array2D, Array3D, Array4D, Array5D, ClassLabel, LargeList, List, Value
+
+    while isinstance(kind, (List, LargeList)):
+        kind = kind.feature
+    return isinstance(kind, (Value, ClassLabel, Array2D, Array3D, Array4D, Array5D))
+
+
 def _inputs(parts: Sequence[Any], columns: Sequence[str], where: str) -> list[Tensor]:
     from datasets import Image
 
-    if len(columns) == 1 and isinstance(parts[0].features[columns[0]], Image):
-        column, name = columns[0], f"{where}: {columns[0]}"
+    if any(isinstance(part.features[columns[0]], Image) for part in parts):
         # Undecoded: Pillow opens more formats than a data set has, and one of them by another program.
-        encoded = [part.cast_column(column, Image(decode=False))[column] for part in parts]
-        return _images([[_picture(row, f"{name}: row {i:,}") for i, row in enumerate(rows)] for rows in encoded], name)
+        encoded = [part.cast_column(columns[0], Image(decode=False))[columns[0]] for part in parts]
+        return _images(encoded, f"{where}: {columns[0]}")
     return [torch.cat([_numbers(part, column, where).flatten(1) for column in columns], 1) for part in parts]
 
 
@@ -137,20 +172,30 @@ def _numbers(part: Any, column: str, where: str) -> Tensor:
     return torch.from_numpy(values.reshape(len(values), -1))
 
 
-def _picture(row: Any, name: str) -> Any:
+def _picture(row: Any, name: str, size: tuple[int, int] | None) -> Any:
     """The picture in a row: its bytes, or those of a file that it names."""
     if row is None or (row["bytes"] is None and row["path"] is None):
         raise UserError(f"{name}: no image: accepted: one in every row")
-    return opened(row["bytes"] if row["bytes"] is not None else Path(row["path"]), name, FORMATS)
+    return opened(row["bytes"] if row["bytes"] is not None else Path(row["path"]), name, FORMATS, size)
 
 
-def _images(parts: Sequence[Sequence[Any]], where: str) -> list[Tensor]:
-    """Pictures as (N, C, H, W) on the scale of 0 to 1: grey where all of them are, else in colour."""
+def _images(encoded: Sequence[Any], where: str) -> list[Tensor]:
+    """Pictures as (N, C, H, W) on the scale of 0 to 1: grey where all of them are, else in colour.
+
+    They have the size of the first one: others are refused before they are decoded.
+    """
+    rows = sum(map(len, encoded))
+    size: tuple[int, int] | None = None
+    parts: list[list[Any]] = []
+    for part in encoded:
+        parts.append([])
+        for i, row in enumerate(part):
+            parts[-1].append(_picture(row, f"{where}: row {i:,}", size))
+            width, height = size = parts[-1][-1].size
+            if 4 * 3 * rows * width * height > MOST_DECODED:
+                shown = f"{rows:,} images of {width:,}×{height:,} pixels"
+                raise UserError(f"{where}: {shown}: accepted: {MOST_DECODED:,} bytes as numbers")
     mode = "L" if all(picture.mode in ("1", "L") for part in parts for picture in part) else "RGB"
-    sizes = {picture.size for part in parts for picture in part}
-    if len(sizes) > 1:
-        shown = ", ".join(f"{width}×{height}" for width, height in sorted(sizes)[:3])
-        raise UserError(f"{where}: images of {len(sizes)} sizes ({shown}, …): accepted: one size")
     found = []
     for part in parts:
         pixels = torch.from_numpy(np.stack([np.asarray(picture.convert(mode)) for picture in part])).float() / 255

@@ -26,6 +26,8 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EVALUATION_BATCH = 256
 ENDINGS = (".jpeg", ".jpg", ".png")
 """Of photographs; one of the published JPEG files holds a PNG."""
+LONGEST = 100
+"""The longer side of a photograph over the shorter one: when that is scaled to 256 pixels, the longer one grows too."""
 
 
 class ImageNet(Classification, SingleTask):
@@ -192,6 +194,14 @@ def _together(rows: Sequence[Any]) -> Any:
     return next((row for row in rows if isinstance(row, UserError)), None) or default_collate(list(rows))
 
 
+def _photograph(content: Path | bytes, name: str) -> Any:
+    picture = opened(content, name)
+    if max(picture.size) > LONGEST * min(picture.size):
+        shown = f"{picture.width:,}×{picture.height:,} pixels"
+        raise UserError(f"{name}: {shown}: accepted: a longer side of at most {LONGEST} times the shorter one")
+    return picture
+
+
 class _Folders(_Images):
     """The photographs in `folder/CLASS`, in the order of their names; folders further down are not looked into."""
 
@@ -214,7 +224,7 @@ class _Folders(_Images):
     def picture(self, i: int) -> tuple[Any, int]:
         file, label = self.files[i]
         path = self.folder / self.classes[label] / file
-        return opened(path, str(path)), label
+        return _photograph(path, str(path)), label
 
 
 class _Parquet(_Images):
@@ -227,7 +237,8 @@ class _Parquet(_Images):
             table_files.check(file)
         try:
             rows = load_dataset("parquet", data_files=[str(file) for file in files], split="train")
-            self.rows = rows.cast_column("image", Image(decode=False))
+            # Others than these two would be decoded with every row, as what the file calls them.
+            self.rows = rows.select_columns(["image", "label"]).cast_column("image", Image(decode=False))
             classes = {*rows.unique("label")}
         except Exception as error:
             # Whatever the library or the reader of the format raises.
@@ -244,4 +255,4 @@ class _Parquet(_Images):
         content, name = row["image"]["bytes"], f"{self.name}: row {i:,}"
         if type(content) is not bytes:
             raise UserError(f"{name}: no bytes of an image")
-        return opened(content, name), row["label"]
+        return _photograph(content, name), row["label"]

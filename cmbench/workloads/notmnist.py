@@ -78,7 +78,8 @@ class NotMNIST:
                 if picture is not None:
                     images.append(picture)
                     labels.append(LETTERS.index(letter))
-        except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+        except (OSError, EOFError, ValueError, tarfile.TarError, RecursionError) as error:
+            # The last one where headers in an archive follow each other without a file.
             raise UserError(f"{place}: not notMNIST: {reason(error)}") from None
         counts = np.bincount(np.array(labels, np.int64), minlength=10).tolist()
         if counts != list(self.counts):
@@ -102,6 +103,8 @@ def _archive(archive: Path) -> Iterator[tuple[str, str, bytes]]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r|") as files:
         count = 0
         for member in files:
+            if files.offset > len(content):  # tarfile would go there block by block, however far it is
+                raise ValueError(f"{member.name[:100]}: is cut off")
             path = PurePosixPath(member.name)
             if path.suffix != ".png" or path.parent.name not in LETTERS or not member.isreg():
                 continue

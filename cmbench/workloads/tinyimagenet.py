@@ -31,6 +31,8 @@ HIDDEN = 640
 MOST_BYTES = 1 << 16
 """Of a picture of this size as a file."""
 ROWS_AT_ONCE = 16
+MOST_OF_GROUP = 1 << 28
+"""Of a row group of parquet, unpacked: the longest has 150 million bytes, which are all training images."""
 MOST_TEXT = 1 << 24
 """Of the lists of names, in bytes: the longest has 500,000."""
 ZIP_SIZE, ZIP_MD5 = 248_100_043, "90528d7ca1a48142e341f4ef8d21d0de"
@@ -222,14 +224,19 @@ class _Parquet:
         from pyarrow.parquet import ParquetFile
 
         for file in self._files(split):
+            table = ParquetFile(file)
+            groups = [table.metadata.row_group(i).total_byte_size for i in range(table.num_row_groups)]
+            if max(groups, default=0) > MOST_OF_GROUP:
+                raise ValueError(f"{file.name}: a row group of {max(groups):,} bytes: accepted: {MOST_OF_GROUP:,}")
+            wrong = ValueError(f"{file.name}: a row without an image of at most {MOST_BYTES:,} bytes and a class")
             # Few rows at once: in a file of a few kilobytes each may stand for the same megabytes.
-            for batch in ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=["image", "label"]):
+            for batch in table.iter_batches(ROWS_AT_ONCE, columns=["image", "label"]):
+                if batch.nbytes > 2 * ROWS_AT_ONCE * MOST_BYTES:
+                    raise wrong
                 for row in batch.to_pylist():
                     image, label = row["image"], row["label"]
                     if type(label) is not int or type(image["bytes"]) is not bytes or len(image["bytes"]) > MOST_BYTES:
-                        raise ValueError(
-                            f"{file.name}: a row without an image of at most {MOST_BYTES:,} bytes and a class"
-                        )
+                        raise wrong
                     yield Row(label, f"{file}: {str(image.get('path'))[:100]}", image["bytes"])
 
     def marks(self) -> Iterator[bytes]:

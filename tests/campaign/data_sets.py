@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
+import os
 import random
 import shutil
 import struct
 import tarfile
+import tempfile
 import warnings
 import zipfile
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +35,8 @@ from cmbench.workloads.tinyimagenet import TinyImageNetOnline
 from tests.campaign.mutations import mutated
 from tests.workloads import miniatures
 
+BOMB = 5 << 28
+"""Bytes that an archive unpacks to, whatever it says."""
 IMAGES, COUNTS = 200, (5,) * 10
 TOKENS = {"train": 44, "validation": 24, "test": 24}
 
@@ -110,14 +117,18 @@ def read_notmnist(folder: Path) -> None:
     NotMNIST(folder).read()
 
 
+OUTSIDE = Path(tempfile.gettempdir()) / f"campaign_outside_{os.getpid()}"
+"""Where an absolute name in an archive leads."""
 NAMES = (
-    "../outside", "/tmp/campaign_outside", "a/../../outside", "..\\outside", "C:\\outside", "A/1.png", "A/1.png", "A",
-    "A/1.png/b", "x" * 300, "A/" + "y/" * 200, "", ".", "a\0b", "\u202e",
+    "../outside", "../../outside", str(OUTSIDE), "a/../../outside", "..\\outside", "C:\\outside", "A/1.png", "A/1.png",
+    "A", "A/1.png/b", "x" * 300, "A/" + "y/" * 200, "", ".", "a\0b", "\u202e",
 )  # fmt: skip
 
 
 def hostile_tar(content: bytes, draw: random.Random, trace: Path) -> bytes:
-    """The archive with members that lead elsewhere, are no files, or are larger than they say."""
+    """The archive with members that lead elsewhere, are no files, or lie about their size; or header chains."""
+    if draw.random() < 0.1:
+        return gzip.compress(_chain(draw.choice([tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])), 1)
     target = io.BytesIO()
     kinds = (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE,
              tarfile.GNUTYPE_SPARSE, tarfile.CONTTYPE)  # fmt: skip
@@ -129,10 +140,20 @@ def hostile_tar(content: bytes, draw: random.Random, trace: Path) -> bytes:
             member.size = size if member.type in (tarfile.REGTYPE, tarfile.CONTTYPE) else 0
             member.pax_headers = {"path": draw.choice(NAMES)} if draw.random() < 0.2 else {}
             files.addfile(member, io.BytesIO(bytes(member.size)))
+            if member.isreg() and draw.random() < 0.1:  # its header says more, or less, than there is
+                member.size = draw.choice([0, 1 << 20, 1 << 40])
+                files.fileobj.write(member.tobuf())
     rest = gzip.decompress(content) if draw.random() < 0.5 else b""
     packed = gzip.decompress(target.getvalue())
     end = -(-len(packed.rstrip(b"\0")) // 512) * 512 if rest else len(packed)  # where the last member ends
     return gzip.compress(packed[:end] + rest, 1)
+
+
+def _chain(kind: bytes) -> bytes:
+    """Headers of which each belongs to the next one, and no file."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, 512
+    return (header.tobuf(tarfile.GNU_FORMAT) + b"9 a=bcde\n".ljust(512, b"\0")) * 2_000
 
 
 def tinyimagenet(folder: Path) -> None:
@@ -154,7 +175,9 @@ def archive(folder: Path) -> None:
 
 
 def hostile_zip(content: bytes, draw: random.Random, trace: Path) -> bytes:
-    """The archive with members that lead elsewhere, are links, stand there twice, or unpack to gigabytes."""
+    """The archive with members that lead elsewhere, are links, stand there twice, or unpack to more than they say."""
+    if draw.random() < 0.1:
+        return _bomb(draw.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
     target = io.BytesIO(content)
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as files, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that stand there twice
@@ -166,6 +189,32 @@ def hostile_zip(content: bytes, draw: random.Random, trace: Path) -> bytes:
             files.writestr(member, bytes(draw.choice([0, 10, 1000])))
     changed = target.getvalue()
     return mutated(changed, draw, trace) if draw.random() < 0.5 else changed
+
+
+LZMA = {"id": lzma.FILTER_LZMA1, "preset": 0, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "dict_size": 1 << 16}
+LZMA_PROPERTIES = struct.pack("<BBHBI", 9, 4, 5, 0x5D, 1 << 16)
+
+
+@cache
+def _bomb(method: int) -> bytes:
+    """An archive of kilobytes that stand for gigabytes, and say that they are a few bytes."""
+    packer = {
+        zipfile.ZIP_DEFLATED: lambda: zlib.compressobj(1, zlib.DEFLATED, -15),
+        zipfile.ZIP_BZIP2: lambda: bz2.BZ2Compressor(9),
+        zipfile.ZIP_LZMA: lambda: lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[LZMA]),
+    }[method]()
+    # In a zip the properties of LZMA stand before what it has packed.
+    packed = LZMA_PROPERTIES if method == zipfile.ZIP_LZMA else b""
+    packed += b"".join(packer.compress(bytes(1 << 24)) for _ in range(BOMB >> 24)) + packer.flush()
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as files:
+        member = zipfile.ZipInfo("tiny-imagenet-200/wnids.txt")
+        files.writestr(member, packed)
+    content = bytearray(target.getvalue())
+    for place, first in ((0, 8), (content.rindex(b"PK\1\2"), 10)):
+        struct.pack_into("<H", content, place + first, method)
+        struct.pack_into("<I", content, place + first + 14, 10)
+    return bytes(content)
 
 
 def imagenet(folder: Path) -> None:
@@ -219,6 +268,14 @@ def table_parquet(folder: Path) -> None:
 
 def table_csv(folder: Path) -> None:
     _table().to_csv(folder / "a.csv")
+
+
+def long_texts(content: bytes, draw: random.Random, trace: Path) -> bytes:
+    """Mutated, or with a text of megabytes in which there is what ends texts and lists elsewhere."""
+    if draw.random() < 0.9:
+        return mutated(content, draw, trace)
+    long = draw.choice([b"x", b"[", b"\\\\", b'\\"', b"\\[", b"\\u0000"]) * draw.choice([1_000_000, 10_000_000])
+    return content.replace(b"ash", long + draw.choice([b"", b'"', b"\\", b"\n"]), 1)
 
 
 def table_json(folder: Path) -> None:

@@ -116,17 +116,30 @@ def _memory(field: str) -> int:
 def _unpacked(folder: Path) -> None:
     from cmbench.workloads.download import unzip
 
-    target = folder / "here"
-    copy = folder / "copy.zip"  # a broken archive is deleted
+    inner = folder / "deep" / "deeper"  # what leads out of it stays in the folder, where it is found
+    target = inner / "here"
+    inner.mkdir(parents=True)
+    copy = inner / "copy.zip"  # a broken archive is deleted
     shutil.copyfile(folder / "data.zip", copy)
     try:
         unzip(copy, target, "tiny-imagenet-200")
     finally:
-        shutil.rmtree(target, ignore_errors=True)
-        copy.unlink(missing_ok=True)
-        outside = {path.name for path in (*folder.iterdir(), *folder.parent.iterdir())} - {"data.zip", "data", "cache"}
-        if outside:
-            raise AssertionError(f"wrote outside of its folder: {outside}")
+        strays = [str(path) for path in _strays(folder, target)]
+        shutil.rmtree(folder / "deep")
+        if strays:
+            raise AssertionError(f"wrote outside of its folder: {strays}")
+
+
+def _strays(folder: Path, target: Path) -> Iterator[Path]:
+    """What stands where an archive has no business: beside its folder, in it under other names, and far away."""
+    allowed = {folder / "data.zip", folder / "deep", target.parent, target.parent / "copy.zip", target}
+    found = (*folder.glob("*"), *folder.glob("deep/*"), *target.parent.glob("*"))
+    yield from (path for path in found if path not in allowed)
+    yield from (path for path in target.glob("*") if path.name != "tiny-imagenet-200")
+    yield from (path for path in target.rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir()))
+    if data_sets.OUTSIDE.exists():
+        data_sets.OUTSIDE.unlink()
+        yield data_sets.OUTSIDE
 
 
 READERS: Sequence[Reader] = (
@@ -156,7 +169,7 @@ READERS: Sequence[Reader] = (
     Reader("a text for gpt", data_sets.text, "mine.txt", partial(_load, "gpt", text="mine")),
     Reader("a table (parquet)", data_sets.table_parquet, "*.parquet", data_sets.read_table),
     Reader("a table (CSV)", data_sets.table_csv, "*.csv", data_sets.read_table),
-    Reader("a table (JSON)", data_sets.table_json, "*.jsonl", data_sets.read_table),
+    Reader("a table (JSON)", data_sets.table_json, "*.jsonl", data_sets.read_table, data_sets.long_texts),
     Reader("a table of pictures (parquet)", data_sets.pictures, "*.parquet", data_sets.read_pictures),
 )  # fmt: skip
 ATTACKS: tuple[Attack, ...] = tuple(

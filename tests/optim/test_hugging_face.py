@@ -125,6 +125,26 @@ def test_an_error_at_the_probe_point_leaves_the_parameters_where_they_were(tmp_p
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
+def test_a_step_that_is_begun_anew_has_nothing_of_the_one_that_failed(tmp_path):
+    model = model_of("gpt2")
+    trainer = trainer_of(
+        model, SAM(model.parameters(), AdamCM, lr=1e-2), tmp_path, gradient_accumulation_steps=2,
+        auto_find_batch_size=True, max_steps=1,
+    )  # fmt: skip
+    evaluate, calls = trainer.compute_loss, []
+
+    def failing(model, inputs, *args, **kwargs):
+        calls.append(len(inputs["input_ids"]))
+        if len(calls) == 2:
+            raise RuntimeError("CUDA out of memory.")
+        return evaluate(model, inputs, *args, **kwargs)
+
+    trainer.compute_loss = failing
+    trainer.train()
+    assert len(calls) == 2 + 4
+    assert len(set(calls[2:])) == 1
+
+
 def test_a_scaled_loss_is_refused(tmp_path):
     model = model_of("gpt2")
     trainer = trainer_of(model, SAM(model.parameters(), AdamCM), tmp_path)

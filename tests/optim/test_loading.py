@@ -1,6 +1,7 @@
 """States of other optimizers and of other settings: taken where they fit, else refused before anything is changed."""
 
 import copy
+import math
 import warnings
 
 import pytest
@@ -150,12 +151,52 @@ def test_a_state_that_contradicts_itself_is_refused():
         with pytest.raises(ValueError, match=r"does not fit adam_cm: parameter 0 .*; nothing was loaded"):
             optimizer.load_state_dict(saved)
         assert same(before, optimizer.state_dict())
-    for setting in ({"lr": -1.0}, {"capacity": 2.5}, {"scope": "model"}, {"betas": (0.9, 1.0)}):
+    for setting in ({"lr": -1.0}, {"capacity": 2.5}, {"scope": "model"}, {"betas": (0.9, 1.0)}, {"sum_age": "x"}):
         saved = saved_by(AdamCM, capacity=2)
         saved["param_groups"][0] |= setting
         with pytest.raises(ValueError, match="invalid"):
             optimizer.load_state_dict(saved)
         assert same(before, optimizer.state_dict())
+
+
+BROKEN = {
+    **{f"step {str(step)[:4]}": {"step": step} for step in ("abc", None, [1, 2], math.nan, math.inf, -3, 1j, 10**400)},
+    "step of nan": {"step": torch.tensor(math.nan)},
+    "step of a complex number": {"step": torch.tensor(1j)},
+    "slot_0": {"slot_0": "x"},
+    "buffer_sum": {"buffer_sum": "x"},
+    "priorities": {"priorities": "x"},
+    "complex priorities": {"priorities": torch.zeros(2, dtype=torch.complex64)},
+    "whole priorities": {"priorities": torch.zeros(2, dtype=torch.int64)},
+    "ages that are broken": {"ages": torch.zeros(2)},
+    "complex moment": {"exp_avg": torch.zeros(5, dtype=torch.complex64)},
+    "no moment": {"exp_avg": None},
+}
+
+
+@pytest.mark.parametrize("capacity", [0, 2])
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_state_of_something_else_is_refused_before_anything_is_changed(broken, capacity):
+    saved = saved_by(AdamCM, capacity=capacity)
+    saved["state"][1] |= broken
+    optimizer = AdamCM(parameters(), capacity=capacity)
+    step(optimizer)
+    before = frozen(optimizer)
+    with pytest.raises(ValueError, match=r"does not fit adam_cm: parameter 1 .*; nothing was loaded"):
+        optimizer.load_state_dict(saved)
+    assert same(before, optimizer.state_dict())
+    step(optimizer)
+
+
+@pytest.mark.parametrize("record", ["x", [1], torch.zeros(3)], ids=["text", "a list", "a tensor"])
+def test_a_record_that_is_no_mapping_is_refused(record):
+    saved = saved_by(AdamCM)
+    saved["state"][1] = record
+    optimizer = AdamCM(parameters())
+    before = frozen(optimizer)
+    with pytest.raises(ValueError, match=r"parameter 1 has a \w+ for its state; nothing was loaded"):
+        optimizer.load_state_dict(saved)
+    assert same(before, optimizer.state_dict())
 
 
 @pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
@@ -253,6 +294,38 @@ def test_a_memory_over_an_optimizer_takes_the_optimizers_state_alone(wrap):
         with pytest.raises(ValueError, match=r"match the size|does not fit"):
             optimizer.load_state_dict(broken)
         assert same(before, optimizer.state_dict())
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}], ids=["cg", "cm"])
+@pytest.mark.parametrize("with_memory", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_memory_is_as_it_was_when_the_optimizer_below_it_refuses_a_state(fused, with_memory, settings):
+    def made():
+        optimizer = MemoryOver(torch.optim.NAdam(parameters(), lr=1e-3), **settings)
+        optimizer.buffer.param_groups[0] |= {"foreach": False, "fused": fused}
+        step(optimizer, 2)
+        optimizer.buffer_stats()
+        step(optimizer, 2)
+        return optimizer
+
+    optimizer, twin = made(), made()
+    broken = saved_by(torch.optim.NAdam, ((4, 3),))
+    broken |= {"memory": frozen(made())["memory"]} if with_memory else {}
+    with pytest.raises(ValueError, match="match the size"):
+        optimizer.load_state_dict(broken)
+    assert optimizer.buffer_stats() == twin.buffer_stats()
+    assert same(optimizer.state_dict(), twin.state_dict())
+
+
+def test_a_warning_that_is_an_error_leaves_a_state_that_is_loaded_whole():
+    optimizer, saved = MemoryOver(torch.optim.NAdam(parameters(), lr=1e-3)), saved_by(torch.optim.NAdam)
+    step(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="the buffer starts empty"):
+            optimizer.load_state_dict(saved)
+    assert optimizer.buffer_stats() is None
+    assert same(optimizer.base.state_dict()["state"], saved["state"])
 
 
 @pytest.mark.parametrize("name", list_optimizers())

@@ -205,6 +205,22 @@ def test_arguments_are_those_of_the_class_and_of_what_it_passes_them_on_to():
         own.resolve({"momentom": 0.9})
 
 
+class Whole(Free):
+    """Has whole numbers for defaults, with and without saying what it takes."""
+
+    def __init__(self, params, weight_decay=0, power: "float" = 2, rounds: int = 3, sizes=(1, 2)):
+        super().__init__(params)
+
+
+def test_one_and_one_point_zero_are_one_setting_where_an_argument_is_a_real_number():
+    own, sgd = Outside("mine:Whole", Whole), outside("SGD")
+    for name, value in (("weight_decay", 0), ("power", 2), ("weight_decay", 1)):
+        assert repr(own.resolve({name: value})) == repr(own.resolve({name: float(value)}))
+    assert repr(own.resolve({})) == repr(own.resolve({"weight_decay": 0, "power": 2.0, "rounds": 3}))
+    assert repr(sgd.resolve({})) == repr(sgd.resolve({"momentum": 0.0, "weight_decay": 0, "dampening": 0}))
+    assert repr(own.resolve({"rounds": 4, "sizes": [1, 2]})["rounds"]) == "4"
+
+
 def test_train_and_eval_reach_the_innermost_optimizer():
     own = Outside("mine:Free", Free)
     optimizer = own.build(

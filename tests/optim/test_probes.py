@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cmbench.optim import MEG, SAM, AdamCM, create_optimizer, get_info, list_optimizers
+from cmbench.optim.memory_over import MemoryOver
 
 PROBED = [name for name in list_optimizers() if get_info(name).probe]
 
@@ -326,5 +327,41 @@ def test_a_closure_that_raises_leaves_the_parameters_where_they_were(name, at, d
 
 def test_the_length_of_the_step_is_given_once_by_position():
     assert SAM(AdamCM(network().parameters()), 0.2).param_groups[0]["rho"] == 0.2
-    with pytest.raises(ValueError, match="invalid rho: 'global'"):
-        SAM(AdamCM(network().parameters()), 0.2, "global")
+    for twice in (
+        lambda base: SAM(base, 0.1, 0.3),
+        lambda base: SAM(base, 0.1, "global"),
+        lambda base: SAM(base, 0.1, rho=0.05),
+        lambda base: MEG(base, 0.1, gamma=0.5),
+    ):
+        with pytest.raises(TypeError, match=r"(rho|gamma) is given twice: 0\.1 and "):
+            twice(AdamCM(network().parameters()))
+    assert SAM(AdamCM(network().parameters())).param_groups[0]["rho"] == 0.05
+    assert MEG(AdamCM(network().parameters())).param_groups[0]["gamma"] == 0.01
+
+
+@pytest.mark.parametrize("made_here", [True, False])
+@pytest.mark.parametrize(
+    "base",
+    [AdamCM, lambda params, **policy: MemoryOver(torch.optim.NAdam(params), **policy)],
+    ids=["Adam+CM", "NAdam+CG"],
+)
+def test_sam_follows_the_scope_that_its_base_has_loaded(base, made_here, data):
+    def trained(loaded_with):
+        model = network()
+        saved = SAM(base(model.parameters(), scope="per_tensor"))
+        saved.step(closure_for(saved, model, *data))
+        params, policy = model.parameters(), {"scope": loaded_with}
+        optimizer = SAM(params, base, **policy) if made_here and base is AdamCM else SAM(base(params, **policy))
+        optimizer.load_state_dict(saved.state_dict())
+        optimizer.step(closure_for(optimizer, model, *data))
+        return list(model.parameters())
+
+    assert all(torch.equal(a, b) for a, b in zip(trained("per_tensor"), trained("global"), strict=True))
+
+
+def test_a_scope_that_sam_is_given_stays(data):
+    model = network()
+    optimizer = SAM(AdamCM(model.parameters(), scope="per_tensor"), scope="global")
+    optimizer.load_state_dict(copy.deepcopy(optimizer).state_dict())
+    optimizer.step(closure_for(optimizer, model, *data))
+    assert (optimizer._scope, copy.deepcopy(optimizer)._scope) == ("global", "global")

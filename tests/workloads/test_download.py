@@ -272,3 +272,15 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
         files.writestr("a/b", bytes(1_000_000))
     with pytest.raises(UserError, match=r"1 files of 1,000,000 bytes: accepted: 200,000 of 100,000"):
         unzip(tmp_path / "data.zip", tmp_path / "here", "a")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_a_zip_whose_blocks_stand_for_gigabytes_is_refused_whatever_it_says(method, tmp_path):
+    with_member(tmp_path / "data.zip", "a/b", bytes(1_000_000), compress_type=method)
+    with pytest.raises(UserError, match=f"is packed by method {method}: accepted: deflate"):
+        unzip(tmp_path / "data.zip", tmp_path / "here", "a")
+
+
+def test_a_file_that_is_there_is_not_fetched(tmp_path):
+    (tmp_path / "data.bin").write_bytes(b"mine")
+    assert download("http://127.0.0.1:1/data", tmp_path / "data.bin").read_bytes() == b"mine"

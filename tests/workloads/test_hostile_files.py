@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import tarfile
+import time
 import zlib
 
 import numpy as np
@@ -197,6 +198,27 @@ def test_an_archive_of_links_devices_or_gigabytes_is_refused(members, message, t
         NotMNIST(tmp_path).read()
 
 
+def test_an_archive_that_says_it_is_a_terabyte_is_refused_at_once(tmp_path):
+    member = tarfile.TarInfo("notMNIST_small/other")
+    member.size = 1 << 40
+    with gzip.open(tmp_path / "notMNIST_small.tar.gz", "wb", compresslevel=1) as file:
+        file.write(member.tobuf() + bytes(10_240))
+    began = time.monotonic()
+    with pytest.raises(UserError, match="notMNIST_small/other: is cut off"):
+        NotMNIST(tmp_path).read()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_an_archive_of_headers_alone_is_refused(kind, tmp_path):
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, 512
+    with gzip.open(tmp_path / "notMNIST_small.tar.gz", "wb", compresslevel=1) as file:
+        file.write((header.tobuf(tarfile.GNU_FORMAT) + b"9 a=bcde\n".ljust(512, b"\0")) * 5_000)
+    with pytest.raises(UserError, match="not notMNIST: "):
+        NotMNIST(tmp_path).read()
+
+
 def test_a_pipe_or_a_name_that_leads_elsewhere_keeps_nobody(tmp_path, monkeypatch):
     root = miniatures.tinyimagenet(tmp_path, classes=5, train=1, valid=1)
     workload = get_workload("tinyimagenet_online", data_dir=tmp_path)
@@ -233,6 +255,15 @@ def test_a_photograph_that_is_none_ends_a_training_in_a_sentence(cmbench):
     done = cmbench("train", "--suite", "imagenet", "--data-dir", ".", "--opt", "adam", "--seeds", "1", code=2)
     assert "1.JPEG: not an image" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_photograph_that_would_grow_to_gigabytes_is_refused(tmp_path):
+    miniatures.photographs(tmp_path)
+    Image.new("L", (60_000, 1)).save(tmp_path / "imagenet" / "val" / "n01440764" / "0.JPEG", "PNG")
+    workload = get_workload("imagenet", data_dir=tmp_path)
+    workload.load(CPU)
+    with pytest.raises(UserError, match=r"0.JPEG: 60,000×1 pixels: accepted: a longer side of at most 100 times"):
+        workload.valid_set.picture(0)
 
 
 def test_pictures_of_a_table_are_opened_in_their_formats_only(tmp_path, monkeypatch):
