@@ -80,6 +80,8 @@ def from_datasets(
 def _loaded(path: str, options: dict[str, Any]) -> Any:
     from datasets import load_dataset
 
+    if path == "pandas":
+        raise UserError("from_datasets: pandas: pickles, which may run anything: accepted: parquet, csv, json, …")
     reader = _READERS.get(Path(path).suffix) if Path(path).is_file() else None
     try:
         for file in _local_files(path, options):

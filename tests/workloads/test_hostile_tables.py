@@ -1,6 +1,8 @@
 """A table says itself what its columns are, and is not believed: nothing is decoded that is not asked for."""
 
 import io
+import os
+import pickle
 import tracemalloc
 
 import pytest
@@ -164,3 +166,15 @@ def test_long_texts_take_no_memory_and_end_where_they_end(tmp_path, monkeypatch)
             continue
         with pytest.raises(UserError, match="lists in lists, 65 deep"):
             table_files.check(file)
+
+
+def test_a_pickled_table_is_refused(tmp_path):
+    class Runs:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'executed'}",)
+
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(Runs()))
+    for path, options in (("pandas", {"data_files": str(tmp_path / "a.pkl")}), (str(tmp_path), {})):
+        with pytest.raises(UserError):
+            from_datasets(path, inputs="a", target="y", model=lambda: None, metric="r2", **options)
+    assert not (tmp_path / "executed").exists()
