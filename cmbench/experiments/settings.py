@@ -226,10 +226,14 @@ class _Quadratics(Frozen):
     )
 
 
+ConvergenceCapacity = Annotated[int, Field(ge=0, le=1000)]
+"""The rate is a root of a polynomial of this degree: gigabytes, where it is a thousand."""
+
+
 class ConvergenceSettings(_Quadratics):
     """Asymptotic rates on quadratics (section 3.2) for one capacity of the memory; 0 is classical momentum."""
 
-    capacity: int = Field(default=5, ge=0)
+    capacity: ConvergenceCapacity = 5
     beta: float | None = Field(
         default=None, ge=0, lt=1, description="fixed momentum; optimised together with α if absent"
     )
@@ -323,7 +327,7 @@ class ConvergenceSuite(_Quadratics, SuiteBase):
     """`kind: convergence`"""
 
     kind: Literal["convergence"]
-    capacity: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 5), min_length=1)
+    capacity: tuple[ConvergenceCapacity, ...] = Field(default=(0, 5), min_length=1)
     beta: tuple[Annotated[float, Field(ge=0, lt=1)] | None, ...] = Field(default=(None, 0.9), min_length=1)
 
 

@@ -108,6 +108,7 @@ BETAS = Hyperparameter(
     lambda value: isinstance(value, tuple) and len(value) == 2 and all(is_rate(beta) for beta in value),
     as_float,
 )
+MOST_CAPACITY = 1_000_000
 EPS = Hyperparameter("eps", 1e-8, "added to the root of the second moment", "a number >= 0", _at_least_zero, as_float)
 WEIGHT_DECAY = Hyperparameter(
     "weight_decay", 0.0, "decoupled for adam, else L2", "a number >= 0", _at_least_zero, as_float
@@ -117,8 +118,8 @@ CAPACITY = Hyperparameter(
     "capacity",
     5,
     "entries in the buffer (C)",
-    "an integer >= 0",
-    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    f"an integer from 0 to {MOST_CAPACITY:,}",
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_CAPACITY,
 )
 DECAY = Hyperparameter(
     "decay",

@@ -114,13 +114,21 @@ def load_to_resume(path: Path, run: str, processes: int, device: torch.device) -
     if content.get("run", run) != run:
         raise Unreadable(f"{path}: a checkpoint of another run")
     parts, made_on = content["processes"], content["device"]
-    if not (isinstance(parts, list) and parts) or not isinstance(made_on, str):
+    if not (isinstance(parts, list) and parts) or not _is_kind_of_device(made_on):
         raise Unreadable(f"{path}: not a checkpoint (of no process, or made on {made_on!r})")
     if (found := len(parts)) != processes:
         raise UserError(f"{path}: a checkpoint of {found} processes, not {processes}; use as many, or --force")
     if made_on != device.type:
         raise UserError(f"{path}: a checkpoint made on {made_on}, not {device.type}; --device, or --force")
     return content
+
+
+def _is_kind_of_device(name: Any) -> bool:
+    """Whether torch knows devices of this kind, here or elsewhere."""
+    try:
+        return isinstance(name, str) and torch.device(name).type == name
+    except RuntimeError:
+        return False
 
 
 def moved(carries: Any, device: torch.device) -> Any:

@@ -97,7 +97,7 @@ def test_an_identity_depends_on_what_determines_the_run_alone(file):
         ("{lr: 0.1}", ["grid.lr: 0.1", "a list of values"]),
         ("{lr: [0.1, fast]}", ["grid.lr", "'fast'", "a number >= 0"]),
         ("{betas: [0.9, 0.99]}", ["grid.betas", "0.9", "two numbers in [0, 1)"]),
-        ("{capacity: [5, -1]}", ["grid.capacity", "-1", "an integer >= 0"]),
+        ("{capacity: [5, -1]}", ["grid.capacity", "-1", "an integer from 0 to"]),
         ("{lr: [0.1, 1e-1]}", ["grid.lr", "given twice"]),
         ("[lr]", ["grid: ['lr']", "a mapping of hyperparameters"]),
     ],

@@ -80,6 +80,8 @@ CHANGES = {
     "processes that are no list": lambda saved: saved.update(processes=3),
     "no process": lambda saved: saved.update(processes=[]),
     "a device that is none": lambda saved: saved.update(device=torch.zeros(0)),
+    "a device that nobody has": lambda saved: saved.update(device="x"),
+    "a device with a number": lambda saved: saved.update(device="cpu:0"),
     "telemetry that is none": lambda saved: saved.update(telemetry=[1]),
     "another run": lambda saved: saved.update(run="0" * 16),
 }

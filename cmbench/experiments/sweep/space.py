@@ -14,7 +14,7 @@ from cmbench.errors import UserError
 from cmbench.experiments.entries import OptimizerSpec
 from cmbench.experiments.grid import FIRST_SEED, SEEDS
 from cmbench.experiments.outside import completed
-from cmbench.experiments.settings import TrainSuite
+from cmbench.experiments.settings import MOST_SEEDS, TrainSuite
 from cmbench.experiments.suite import ResolvedSuite, load_suite
 from cmbench.experiments.sweep.axes import Axis, Choice
 from cmbench.experiments.sweep.checks import is_setting, refusal, with_settings
@@ -120,6 +120,8 @@ def load_sweep(name_or_file: str, *, opts: Sequence[str] = (), sets: Sequence[st
     the suite's. Seeds are counted from where those of a grid are. Raises `UserError` where there is neither space nor
     grid, or none for the chosen optimizers.
     """
+    if seeds > MOST_SEEDS:
+        raise UserError(f"--seeds {seeds}: accepted: at most {MOST_SEEDS:,}")
     loaded = load_suite(name_or_file, kind="train", opts=opts, sets=sets)
     source = completed(loaded)
     suite, where = source.settings, f"{source.name}.yaml: space"

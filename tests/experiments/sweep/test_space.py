@@ -108,7 +108,7 @@ def test_the_command_line_replaces_axes(file):
     [
         ("{lrr: [1]}", ["mine.yaml: space", "hyperparameter or setting 'lrr'", "did you mean 'lr'"]),
         ("{lr: [0.1, fast]}", ["space.lr", "'fast'", "a number >= 0"]),
-        ("{capacity: {uniform: [5, 20]}}", ["space.capacity", "5.0", "an integer >= 0"]),
+        ("{capacity: {uniform: [5, 20]}}", ["space.capacity", "5.0", "an integer from 0 to"]),
         ("{betas: {log: [0.1, 0.9]}}", ["space.betas", "two numbers in [0, 1)"]),
         ("{batch_size: [0]}", ["mine.yaml: space.batch_size: 0", "greater than or equal to 1"]),
         ("{batch_size: {log: [8, 64]}}", ["space.batch_size", "fractional part"]),
