@@ -18,7 +18,8 @@ AGAIN_SECONDS = 0.02
 def as_keyboard_interrupt() -> Iterator[None]:
     """While it is open, either raises `KeyboardInterrupt`; during an import, after it, and the second one ends all.
 
-    Libraries that try one import after another take the exception for one of theirs, and go on half made.
+    Libraries that try one import after another take the exception for one of theirs, and go on half made. Others make
+    an exception of their own of it: that is an interrupt as well.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -29,6 +30,10 @@ def as_keyboard_interrupt() -> Iterator[None]:
     before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     try:
         yield
+    except Exception:
+        if interrupt.raised:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         waiting = interrupt.disarm()
         for number, handler in before.items():
@@ -39,11 +44,13 @@ def as_keyboard_interrupt() -> Iterator[None]:
 
 class _Interrupt:
     def __init__(self) -> None:
+        self.raised = False
         self._waiting = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if not _is_import(frame):
             self.disarm()
+            self.raised = True
             raise KeyboardInterrupt
         if self._waiting == number:
             print(HINT, file=sys.stderr, flush=True)

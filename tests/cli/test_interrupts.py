@@ -71,6 +71,25 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 """
+WRAPPED = """
+import os, signal, sys
+from pydantic import BaseModel, field_serializer
+from cmbench.cli.interrupts import as_keyboard_interrupt
+
+class Document(BaseModel):
+    field: int = 1
+
+    @field_serializer("field")
+    def _as_written(self, value):
+        os.kill(os.getpid(), signal.SIGINT)
+        return value
+
+try:
+    with as_keyboard_interrupt():
+        Document().model_dump()
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
 EARLY = """
 import os, signal, sys
 class Finder:
@@ -83,8 +102,8 @@ main()
 """
 
 
-@pytest.mark.parametrize("code", [EARLY, LATE], ids=["early", "late"])
-def test_before_there_is_a_command_and_in_its_last_import(code, tmp_path):
+@pytest.mark.parametrize("code", [EARLY, LATE, WRAPPED], ids=["early", "late", "wrapped"])
+def test_before_there_is_a_command_in_its_last_import_and_where_a_library_wraps_it(code, tmp_path):
     (tmp_path / "late.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n")
     done = subprocess.run(
         [sys.executable, "-c", code],
