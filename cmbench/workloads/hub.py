@@ -22,6 +22,7 @@ from cmbench.workloads.tensors import Loss, TensorWorkload
 VALID_SPLITS = ("validation", "valid", "val", "dev")
 VALID_SHARE = 0.2
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LONGEST_CLASS = 255
 MOST_DECODED = 1 << 34
 """Bytes that all pictures of a data set may take as numbers."""
 _READERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
@@ -118,8 +119,12 @@ def _split(data: Any, splits: tuple[str, str] | None, columns: Sequence[str], ta
     parts = [data[name] for name in splits if name]
     for part in parts:
         _check_columns(part, columns, target, where)
-        if any(value is None for value in part[target]):
-            raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
+        for i, value in enumerate(part[target]):
+            if value is None:
+                raise UserError(f"{where}: {target}: values are missing: accepted: one in every row")
+            if isinstance(value, str) and len(value) > LONGEST_CLASS:  # numpy would make every row as long
+                shown = f"row {i:,}: {len(value):,} characters"
+                raise UserError(f"{where}: {target}: {shown}: accepted: a class of at most {LONGEST_CLASS}")
     if len(parts) == 2:
         return parts
     train = parts[0]

@@ -178,3 +178,10 @@ def test_a_pickled_table_is_refused(tmp_path):
         with pytest.raises(UserError):
             from_datasets(path, inputs="a", target="y", model=lambda: None, metric="r2", **options)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_class_of_megabytes_is_none(tmp_path):
+    rows = [f'{{"a": {i}, "y": "{"x" * (1_000_000 if i == 3 else 1)}"}}' for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    with pytest.raises(UserError, match="y: row 3: 1,000,000 characters: accepted: a class of at most 255"):
+        from_datasets(str(tmp_path / "a.jsonl"), inputs="a", target="y", model=lambda: None, metric="accuracy")
