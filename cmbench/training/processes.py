@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -70,7 +74,9 @@ def is_main_process() -> bool:
 def joined(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
     """The processes of this run and this one's device, by default a GPU of its own if there is one.
 
-    Reads what `torchrun` has put into the environment (RANK, WORLD_SIZE, LOCAL_RANK).
+    Reads what `torchrun` has put into the environment (RANK, WORLD_SIZE, LOCAL_RANK). Where `torchrun` itself was
+    killed it raises `UserError`; where that happens later this process ends, as after SIGTERM, or at once while it
+    waits here.
     """
     size = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
     if size == 1:
@@ -81,11 +87,34 @@ def joined(device: str | None) -> Iterator[tuple[Processes, torch.device]]:
     target = pick_device(device)
     if target.type == "cuda":
         torch.cuda.set_device(target)
+    together = threading.Event()
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        _follow_launcher(together)
     dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+    together.set()
     try:
         yield Processes(dist.get_rank(), size), target
     finally:
         dist.destroy_process_group()
+
+
+def _follow_launcher(together: threading.Event) -> None:
+    """From now on this process ends with `torchrun`, in whose store the others are waited for: for half an hour."""
+    launcher = os.getppid()
+    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        socket.create_connection(place, timeout=60).close()
+    except OSError as error:
+        raise UserError(f"torchrun has ended: {place[0]}:{place[1]}: {error.strerror or error}") from None
+
+    def follow() -> None:
+        while os.getppid() == launcher:
+            time.sleep(0.5)
+        if not together.is_set():
+            os._exit(130)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 class SharedStore(ResultStore):

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,14 +183,11 @@ def leftovers(results: Path) -> list[str]:
     ]
 
 
-def orphans(session: int) -> list[int]:
-    """Processes of a session that are still at something."""
+def at_work(folder: Path) -> list[int]:
+    """Processes of which this is the current folder: whoever has started them, and in whatever session."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, *fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == session and state not in "ZX":
-            found.append(int(stat.parent.name))
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has ended
+            if os.readlink(link) == str(folder):
+                found.append(int(link.parent.name))
     return found

@@ -20,8 +20,8 @@ from tests.campaign._process import (
     RESULT,
     TRAINING,
     Process,
+    at_work,
     leftovers,
-    orphans,
     outcomes,
     preload,
     start,
@@ -146,7 +146,7 @@ def _group(line: Sequence[object]) -> Callable[[random.Random, Path], Iterator[O
             while time.monotonic() < until and process.poll() is None:
                 time.sleep(0.01)
             where = "while they train" if list(place.rglob("*.pt")) else "while they start"
-            members = [pid for pid in orphans(process.pid) if pid != process.pid]
+            members = [pid for pid in at_work(place) if pid != process.pid]
             whom = rng.choice(["the first", "one of the others", "all"])
             victims = [process.pid] if whom == "the first" or not members else members
             victims = [rng.choice(members)] if whom == "one of the others" and members else victims
@@ -162,7 +162,7 @@ def _group(line: Sequence[object]) -> Callable[[random.Random, Path], Iterator[O
             except subprocess.TimeoutExpired:
                 lost = f"{said}: it has not ended after {PATIENCE:g} s"
             end = time.monotonic() + 30
-            while (left := orphans(process.pid)) and time.monotonic() < end:
+            while (left := at_work(place)) and time.monotonic() < end:
                 time.sleep(0.1)
             for pid in left:
                 os.kill(pid, signal.SIGKILL)

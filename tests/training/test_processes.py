@@ -10,6 +10,8 @@ import time
 import pytest
 import torch
 
+from tests.campaign._process import at_work
+
 SHORT = ("--seeds", "1", "--set", "epochs=2", "--set", "schedule=constant")
 
 
@@ -100,6 +102,27 @@ def test_two_processes_stopped_together_end_bit_for_bit_as_if_nothing_had_happen
     (whole, expected), (cut, weights) = (result_in(cmbench.folder, where) for where in ("whole", "cut"))
     assert (cut["metrics"], cut["curves"]) == (whole["metrics"], whole["curves"])
     assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trains", [False, True])
+def test_nobody_waits_for_a_torchrun_that_was_killed(trains, cmbench):
+    folder, deadline = cmbench.folder.resolve(), time.monotonic() + 120
+    process = torchrun(folder, "train", "--suite", "pydoc", "--opt", "adam_cm", "--set", "checkpoint.every_steps=1")
+    try:
+        while len(at_work(folder)) < 3 or (trains and not list(folder.rglob("*.resume.pt"))):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+        while at_work(folder):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        for pid in at_work(folder):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
+    assert trains == bool(list(folder.rglob("*.resume.pt")))
 
 
 @pytest.mark.long
