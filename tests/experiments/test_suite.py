@@ -94,7 +94,7 @@ def test_a_dotted_key_reaches_into_the_short_form(file):
         (["epochs=0"], ["epochs: 0", "greater than or equal to 1"]),
         (["epochs=2.5"], ["epochs: 2.5", "integer"]),
         (["decay=1.5"], ["decay", "1.5", "(0, 1]", "adam_cm C=20"]),
-        (["capacity=-1"], ["capacity", "-1", ">= 0"]),
+        (["capacity=-1"], ["capacity", "-1", "from 0 to"]),
         (["rho=0.1"], ["no chosen optimizer has 'rho'"]),
         (["optimizers.adam.lt=1"], ["no hyperparameter 'lt'", "accepted: lr, betas"]),
         (["optimizers.adma.lr=1"], ["'adma'", "did you mean 'adam'"]),
