@@ -132,12 +132,11 @@ def _of_plan(
 
     workers = workers_of(machine.device, machine.devices, machine.jobs, machine.threads)
     device = workers.places[0].device
+    target = pick_device(device)
     # To load what trains and to look at the data takes a training as long as it has taken here.
     start = time.perf_counter() - began
     known = samples_of(ResultStore(out).results(unreadable=[]), device) if to_probe else []
-    probed = [
-        sample for each in to_probe for sample in probed_samples(each.specs, each.workload, known, pick_device(device))
-    ]
+    probed = [sample for each in to_probe for sample in probed_samples(each.specs, each.workload, known, target)]
 
     def look() -> Watched:
         store = ResultStore(out)

@@ -39,6 +39,7 @@ def mine(cmbench):
         ("train --suite wine --threads 100000", "--threads 100000: accepted: 1 to 1024"),
         ("train --suite wine --seeds 100000000", "seeds: 100000000"),
         ("sweep --suite wine --trials 100001", "100000"),
+        ("plan --suite wine --device cuda:777", "--device cuda:777: not available here"),
         ("sweep --suite wine --seeds 1" + "0" * 30, "accepted: at most 10,000"),
         ("escape-ratio --capacity 18446744073709551616", "accepted: an integer from 0 to 1,000,000"),
         ("convergence --capacity 18446744073709551616", "capacity"),
