@@ -48,9 +48,9 @@ test: .venv/installed-dev
 test-all: .venv/installed-dev
 	$(PYTEST)
 
-## campaign: attack what must not be lost, for an hour or CAMPAIGN=minutes, and print what has survived
+## campaign: attack what must not be lost, for an hour or CAMPAIGN=minutes, by chance or SEED=n, and print what survived
 campaign: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaign --minutes $(CAMPAIGN)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaign --minutes $(CAMPAIGN) $(if $(SEED),--seed $(SEED))
 
 ## bench: what things take beside what they should, in minutes; what is missed is red
 bench: .venv/installed-dev
